@@ -1,0 +1,184 @@
+//! How a record ended.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::{Failure, FailureKind, Usage};
+
+/// Why a record was skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SkipReason {
+    /// The line is empty or white space only.
+    Blank,
+    /// The bytes are not valid text in the source's encoding, or hold NUL bytes.
+    BadText,
+    /// The text is not a record in the source's format.
+    BadRecord,
+    /// The record is longer than the configured limit.
+    TooLong,
+    /// A field that the work needs is not there.
+    MissingField,
+    /// The user's key field repeats a value of an earlier record.
+    DuplicateKey,
+    /// A new field's name stands in the record already and `overwrite` is off.
+    NameTaken,
+    /// A filter of the pipeline left the record out.
+    Filtered,
+}
+
+impl SkipReason {
+    /// Returns the word used in files and reports.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Blank => "blank",
+            Self::BadText => "bad_text",
+            Self::BadRecord => "bad_record",
+            Self::TooLong => "too_long",
+            Self::MissingField => "missing_field",
+            Self::DuplicateKey => "duplicate_key",
+            Self::NameTaken => "name_taken",
+            Self::Filtered => "filtered",
+        }
+    }
+
+    /// Returns whether a run with such a skip did all that it was asked: nothing was there to do.
+    #[must_use]
+    pub fn is_expected(self) -> bool {
+        matches!(self, Self::Blank | Self::Filtered)
+    }
+}
+
+/// What is known of an answer besides its text.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AnswerMeta {
+    /// Tokens billed, where the upstream said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// The model that answered, as the upstream names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The upstream's name in the models file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<String>,
+    /// From send to the whole answer, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<u64>,
+    /// Why the model stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finish_reason: Option<String>,
+    /// The upstream's id of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+}
+
+/// What a handler brings back for one record: the raw answer, and the verdict derived from it.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The new fields as one JSON object.
+    pub output: Box<RawValue>,
+    /// The answer as it came, kept so that it can be read again without paying.
+    pub raw: Bytes,
+    /// What is known besides.
+    pub meta: AnswerMeta,
+    /// Records made from this one (a page that fans out), each a JSON object.
+    pub derived: Vec<Box<RawValue>>,
+}
+
+/// How a record ended: in exactly one of five ways.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// The answer passed.
+    Succeeded,
+    /// Gave up; the failure of the last attempt.
+    Failed(Failure),
+    /// Never worked on, and why.
+    Skipped {
+        /// The reason, for counting.
+        reason: SkipReason,
+        /// The reason, for people: file, line, field.
+        message: String,
+    },
+    /// The user called it off.
+    Cancelled,
+    /// The work came back without it.
+    Missing,
+}
+
+/// The five ways, without their details.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EndClass {
+    /// See [`End::Succeeded`].
+    Succeeded,
+    /// See [`End::Failed`].
+    Failed(FailureKind),
+    /// See [`End::Skipped`].
+    Skipped(SkipReason),
+    /// See [`End::Cancelled`].
+    Cancelled,
+    /// See [`End::Missing`].
+    Missing,
+}
+
+impl End {
+    /// Returns the end without its details.
+    #[must_use]
+    pub fn class(&self) -> EndClass {
+        match self {
+            Self::Succeeded => EndClass::Succeeded,
+            Self::Failed(failure) => EndClass::Failed(failure.kind),
+            Self::Skipped { reason, .. } => EndClass::Skipped(*reason),
+            Self::Cancelled => EndClass::Cancelled,
+            Self::Missing => EndClass::Missing,
+        }
+    }
+}
+
+/// The settled end of a record, as the journal keeps it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Whose end.
+    pub key: crate::RecordKey,
+    /// The line (row) number from 1, for people.
+    pub line: u64,
+    /// The guard hash of the record's bytes.
+    pub hash: u64,
+    /// The hash of the request that was answered (32 hexadecimal digits).
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "hex128")]
+    pub request: Option<u128>,
+    /// How it ended.
+    pub end: End,
+    /// The new fields, for a success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Box<RawValue>>,
+    /// Attempts made, this one included; lane pauses are not attempts.
+    pub attempts: u32,
+    /// What is known of the answer.
+    #[serde(default)]
+    pub meta: AnswerMeta,
+    /// Records made from this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub derived: Option<crate::Derived>,
+    /// When it was settled.
+    pub at: crate::Timestamp,
+}
+
+mod hex128 {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    #[expect(clippy::ref_option, reason = "the signature is serde's")]
+    pub(super) fn serialize<S: Serializer>(value: &Option<u128>, serializer: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(hash) => serializer.collect_str(&format_args!("{hash:032x}")),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u128>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|t| u128::from_str_radix(&t, 16).map_err(serde::de::Error::custom)).transpose()
+    }
+}

@@ -1,0 +1,15 @@
+//! The seams. Each port is an object-safe trait with one conformance suite in `testkit` that all implementations pass.
+
+mod disk;
+mod handler;
+mod journal;
+mod model;
+mod sink;
+mod source;
+
+pub use disk::{Disk, DiskFile};
+pub use handler::{AttemptContext, Ended, Grouping, Handler, MemberEnd, Notes, Prior, Rest};
+pub use journal::{Damage, Found, Journal, JournalError, OpenItem, Outcomes, Recovered};
+pub use model::{Class, ModelAnswer, ModelClient, ModelRequest, NotBefore, Permit, Reservation, Reserve};
+pub use sink::{Artefact, Merge, Projection, Sink, SinkError};
+pub use source::{Change, Fingerprint, Inspected, Records, Source, SourceError};

@@ -1,0 +1,88 @@
+//! Where outcomes go.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Outcome, Record};
+
+/// A settled record, ready to be shown.
+#[derive(Clone, Debug)]
+pub struct Projection {
+    /// The record as read.
+    pub record: Record,
+    /// Its end.
+    pub outcome: Outcome,
+}
+
+/// A file that a run produced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artefact {
+    /// Its path as the pipeline names it.
+    pub path: String,
+    /// Records in it.
+    pub records: u64,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// The SHA-256 of its content (64 hexadecimal digits).
+    pub sha256: String,
+}
+
+/// Why a sink cannot write: for people, with the path and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct SinkError(pub String);
+
+/// A projection of the journal. It writes by key, never retries, and may block: the engine calls it off its own thread.
+pub trait Sink: Send {
+    /// Makes sure, before any money is spent, that the output can be written, and that it is not the input.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    fn prepare(&mut self) -> Result<(), SinkError>;
+
+    /// Opens the live output for going on, and returns how many bytes of it are good (`None`: the sink keeps none, or
+    /// starts over). `checkpoint` is what [`Sink::checkpoint`] returned at the last durable point.
+    ///
+    /// # Errors
+    /// Where it cannot be opened or cut.
+    fn resume(&mut self, checkpoint: Option<&str>) -> Result<(), SinkError>;
+
+    /// Shows settled records, in the order in which they settled.
+    ///
+    /// # Errors
+    /// Where the live output cannot be written.
+    fn project(&mut self, settled: &[Projection]) -> Result<(), SinkError>;
+
+    /// Makes what was projected durable and returns an opaque mark for [`Sink::resume`].
+    ///
+    /// # Errors
+    /// Where the live output cannot be synced.
+    fn checkpoint(&mut self) -> Result<String, SinkError>;
+
+    /// Returns the output of an earlier projection of this record, if the live output has it: it saves an answer whose
+    /// journal frame is damaged.
+    ///
+    /// # Errors
+    /// Where the live output cannot be read.
+    fn restore(&mut self, record: &Record) -> Result<Option<Box<serde_json::value::RawValue>>, SinkError>;
+
+    /// Starts the final output, which takes every record in source order.
+    ///
+    /// # Errors
+    /// Where it cannot be created.
+    fn merge(&mut self) -> Result<Box<dyn Merge>, SinkError>;
+}
+
+/// A final output being written aside.
+pub trait Merge: Send {
+    /// Adds the next record of the source with its end.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    fn write(&mut self, record: &Record, outcome: &Outcome) -> Result<(), SinkError>;
+
+    /// Syncs, renames into place, removes the live output, and tells what was written. Nothing is visible before.
+    ///
+    /// # Errors
+    /// Where it cannot be made durable or renamed.
+    fn finish(self: Box<Self>) -> Result<Vec<Artefact>, SinkError>;
+}

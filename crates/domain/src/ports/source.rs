@@ -1,0 +1,80 @@
+//! Where records come from.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{BoxFuture, Read, Record, SkipReason};
+
+/// What identifies the content of a source, cheaply: enough to notice a change before work starts. Each record's own
+/// hash, kept with its outcome, notices the rest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fingerprint {
+    /// The parts in order: file names, or the name of a table.
+    pub parts: Vec<String>,
+    /// The length in bytes of each part.
+    pub lengths: Vec<u64>,
+    /// A hash of samples of each part (XXH3, 64 bits, 16 hexadecimal digits).
+    pub samples: Vec<String>,
+}
+
+/// How a source differs from the fingerprint in the manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It does not.
+    Unchanged,
+    /// It has grown at its end; what was there is as it was.
+    Appended {
+        /// The new fingerprint.
+        now: Fingerprint,
+    },
+    /// It is another one; what changed, for people.
+    Changed(String),
+}
+
+/// What looking into a record shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inspected {
+    /// The value of the user's key field as text, where one is configured.
+    pub user_key: Option<String>,
+}
+
+/// Why a source cannot be read: for people, with the file and the line.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct SourceError(pub String);
+
+/// Records in, in order, each with the place where the next read would start.
+pub trait Source: Send + Sync {
+    /// Returns the name for people: a path or a table.
+    fn name(&self) -> String;
+
+    /// Takes the fingerprint of the content as it is now.
+    ///
+    /// # Errors
+    /// Where the source is missing, not readable, or not a source (a folder).
+    fn fingerprint(&self) -> Result<Fingerprint, SourceError>;
+
+    /// Compares the content with an earlier fingerprint.
+    ///
+    /// # Errors
+    /// As [`Source::fingerprint`].
+    fn compare(&self, before: &Fingerprint) -> Result<Change, SourceError>;
+
+    /// Starts reading at a position, which lies at `offset` bytes (both 0 for the start).
+    ///
+    /// # Errors
+    /// As [`Source::fingerprint`].
+    fn open(&self, position: u64, offset: u64) -> Result<Box<dyn Records>, SourceError>;
+
+    /// Looks into a record: is it one at all, and what is its user key? Called only for records that are not settled,
+    /// which is what makes passing over settled ones cheap.
+    ///
+    /// # Errors
+    /// The reason for which the record must be skipped, with a sentence that names file, line and field.
+    fn inspect(&self, record: &Record) -> Result<Inspected, (SkipReason, String)>;
+}
+
+/// A reading in progress.
+pub trait Records: Send {
+    /// Reads on: at most `max` records; an empty list is the end.
+    fn next(&mut self, max: usize) -> BoxFuture<'_, Result<Vec<Read>, SourceError>>;
+}
