@@ -29,6 +29,18 @@ pub enum SkipReason {
 }
 
 impl SkipReason {
+    /// Every reason, in the order of their codes.
+    pub const ALL: [Self; 8] = [
+        Self::Blank,
+        Self::BadText,
+        Self::BadRecord,
+        Self::TooLong,
+        Self::MissingField,
+        Self::DuplicateKey,
+        Self::NameTaken,
+        Self::Filtered,
+    ];
+
     /// Returns the word used in files and reports.
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -144,6 +156,9 @@ pub struct Outcome {
     pub key: crate::RecordKey,
     /// The line (row) number from 1, for people.
     pub line: u64,
+    /// The offset in bytes at which the record began in its part: a resumed read starts from it.
+    #[serde(default)]
+    pub offset: u64,
     /// The guard hash of the record's bytes.
     pub hash: u64,
     /// The hash of the request that was answered (32 hexadecimal digits).
@@ -164,6 +179,36 @@ pub struct Outcome {
     pub derived: Option<crate::Derived>,
     /// When it was settled.
     pub at: crate::Timestamp,
+    /// The answer was taken back from the sink because its journal frame is damaged; the raw bytes are lost.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub restored: bool,
+}
+
+impl EndClass {
+    /// Returns the class as one byte, for the journal's index. A disk format: codes are never reused.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Succeeded => 0,
+            Self::Cancelled => 1,
+            Self::Missing => 2,
+            Self::Failed(kind) => 16 + kind as u8,
+            Self::Skipped(reason) => 64 + reason as u8,
+        }
+    }
+
+    /// Returns the class of a code.
+    #[must_use]
+    pub fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Self::Succeeded),
+            1 => Some(Self::Cancelled),
+            2 => Some(Self::Missing),
+            16..64 => FailureKind::ALL.get(usize::from(code) - 16).copied().map(Self::Failed),
+            64.. => SkipReason::ALL.get(usize::from(code) - 64).copied().map(Self::Skipped),
+            _ => None,
+        }
+    }
 }
 
 mod hex128 {
@@ -180,5 +225,22 @@ mod hex128 {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u128>, D::Error> {
         let text = Option::<String>::deserialize(deserializer)?;
         text.map(|t| u128::from_str_radix(&t, 16).map_err(serde::de::Error::custom)).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_class_has_a_code_of_its_own() {
+        let mut classes = vec![EndClass::Succeeded, EndClass::Cancelled, EndClass::Missing];
+        classes.extend(FailureKind::ALL.map(EndClass::Failed));
+        classes.extend(SkipReason::ALL.map(EndClass::Skipped));
+        for class in classes {
+            assert_eq!(EndClass::from_code(class.code()), Some(class));
+        }
+        assert_eq!(EndClass::from_code(9), None);
+        assert_eq!(EndClass::from_code(255), None);
     }
 }

@@ -37,6 +37,19 @@ impl SettledSet {
         is_new
     }
 
+    /// Takes the mark from `key`: its outcome turned out to be damaged and is to be asked for again.
+    pub fn remove(&mut self, key: &RecordKey) {
+        let Some(bits) = self.lanes.get_mut(&(key.step, key.part, key.sample)) else { return };
+        let (word, bit) = split(key.position);
+        if let Some(found) = bits.words.get_mut(word)
+            && *found & bit != 0
+        {
+            *found &= !bit;
+            bits.n_set -= 1;
+            bits.full_words = bits.full_words.min(word);
+        }
+    }
+
     /// Returns whether `key` is marked.
     #[must_use]
     pub fn contains(&self, key: &RecordKey) -> bool {
@@ -89,5 +102,7 @@ mod tests {
         assert_eq!(set.n_settled(0), 200);
         assert!(set.contains(&key(130)) && !set.contains(&key(200)));
         assert_eq!(set.n_settled(1), 0);
+        set.remove(&key(7));
+        assert_eq!((set.lowest_unsettled(0, 0, 0), set.n_settled(0)), (7, 199));
     }
 }
