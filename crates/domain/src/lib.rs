@@ -17,6 +17,7 @@ mod entry;
 mod event;
 mod failure;
 mod item;
+pub mod json;
 mod key;
 mod outcome;
 pub mod ports;
