@@ -1,0 +1,250 @@
+//! The queue, and the one thread that writes.
+
+use std::{
+    collections::VecDeque,
+    io,
+    path::PathBuf,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread::JoinHandle,
+    time::Instant,
+};
+
+use domain::{
+    Entry, Located,
+    ports::{Disk, DiskFile, JournalError},
+};
+use tokio::sync::{Semaphore, oneshot};
+
+use super::{
+    Options, failed, frame,
+    index::{self, Index},
+    segment,
+};
+
+/// The segment that is written to.
+pub(super) struct Tail {
+    pub(super) file: Box<dyn DiskFile>,
+    pub(super) number: u32,
+    pub(super) end: u64,
+    pub(super) index: Index,
+}
+
+type Ack = oneshot::Sender<Result<Located, JournalError>>;
+
+enum Asked {
+    Append(Vec<Entry>, Ack),
+    Seal(std::sync::mpsc::SyncSender<Result<(), JournalError>>),
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Asked>,
+    n_entries: usize,
+    closed: bool,
+    failure: Option<JournalError>,
+}
+
+struct Gate {
+    queue: Mutex<Queue>,
+    filled: Condvar,
+    /// A permit for each entry that may wait: this is what bounds the queue.
+    room: Semaphore,
+}
+
+impl Gate {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        // A panic of another holder leaves a queue that is still a queue.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The way to the writing thread.
+pub(super) struct Commit {
+    gate: Arc<Gate>,
+    queue: usize,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Commit {
+    /// Starts the thread that writes behind `tail`.
+    pub(super) fn start(
+        disk: Arc<dyn Disk>,
+        folder: PathBuf,
+        tag: u64,
+        options: Options,
+        tail: Tail,
+    ) -> io::Result<Self> {
+        let gate =
+            Arc::new(Gate { queue: Mutex::default(), filled: Condvar::new(), room: Semaphore::new(options.queue) });
+        let writer = Writer { disk, folder, tag, options, tail, gate: Arc::clone(&gate), buffer: Vec::new() };
+        let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(move || writer.run())?;
+        Ok(Self { gate, queue: options.queue, thread: Some(thread) })
+    }
+
+    /// Queues entries as one unit and ends when they are durable.
+    pub(super) async fn append(&self, entries: Vec<Entry>) -> Result<Located, JournalError> {
+        let wanted = entries.len().clamp(1, self.queue);
+        let n = u32::try_from(wanted).unwrap_or(u32::MAX);
+        let Ok(room) = self.gate.room.acquire_many(n).await else { return Err(closed()) };
+        room.forget();
+        let (ack, acked) = oneshot::channel();
+        {
+            let mut queue = self.gate.queue();
+            if let Some(failure) = &queue.failure {
+                return Err(failure.clone());
+            }
+            queue.n_entries += wanted;
+            queue.waiting.push_back(Asked::Append(entries, ack));
+            // The thread sleeps until there is something, then until a group is full: it need not wake in between.
+            if queue.waiting.len() == 1 || queue.n_entries >= self.queue.min(256) {
+                self.gate.filled.notify_one();
+            }
+        }
+        acked.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// Seals the last segment, so that every entry is in an index.
+    pub(super) fn seal(&self) -> Result<(), JournalError> {
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+        self.gate.queue().waiting.push_back(Asked::Seal(sender));
+        self.gate.filled.notify_one();
+        receiver.recv().unwrap_or_else(|_| Err(closed()))
+    }
+}
+
+impl Drop for Commit {
+    fn drop(&mut self) {
+        self.gate.queue().closed = true;
+        self.gate.filled.notify_one();
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread has already failed every caller.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn closed() -> JournalError {
+    JournalError(
+        "the journal's writing thread has ended; this is a defect of Tidemill, the journal itself is sound".to_owned(),
+    )
+}
+
+struct Writer {
+    disk: Arc<dyn Disk>,
+    folder: PathBuf,
+    tag: u64,
+    options: Options,
+    tail: Tail,
+    gate: Arc<Gate>,
+    buffer: Vec<u8>,
+}
+
+impl Writer {
+    fn run(mut self) {
+        while let Some(group) = self.next_group() {
+            let mut appends = Vec::with_capacity(group.len());
+            let mut seals = Vec::new();
+            for asked in group {
+                match asked {
+                    Asked::Append(entries, ack) => appends.push((entries, ack)),
+                    Asked::Seal(done) => seals.push(done),
+                }
+            }
+            let n: usize = appends.iter().map(|(entries, _)| entries.len().clamp(1, self.options.queue)).sum();
+            let failure = self.gate.queue().failure.clone();
+            let written = match failure {
+                Some(failure) => Err(failure),
+                None => self.commit(&appends).map_err(|error| {
+                    let path = segment::path_of(&self.folder, self.tail.number);
+                    failed(&path, "write the journal", &error)
+                }),
+            };
+            if let Err(failure) = &written {
+                self.gate.queue().failure = Some(failure.clone());
+            }
+            for (_, ack) in appends {
+                // A caller that went away does not want to know.
+                let _ = ack.send(written.clone());
+            }
+            self.gate.room.add_permits(n);
+            for done in seals {
+                let sealed = match &written {
+                    Ok(_) => self.seal().map_err(|error| failed(&self.folder, "seal the journal in", &error)),
+                    Err(failure) => Err(failure.clone()),
+                };
+                let _ = done.send(sealed);
+            }
+        }
+    }
+
+    /// Waits for the next group: until it is full, or its first entry is as old as the window.
+    fn next_group(&self) -> Option<VecDeque<Asked>> {
+        let mut queue = self.gate.queue();
+        while queue.waiting.is_empty() {
+            if queue.closed {
+                return None;
+            }
+            queue = self.gate.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        let begun = Instant::now();
+        loop {
+            let has_seal = queue.waiting.iter().any(|asked| matches!(asked, Asked::Seal(_)));
+            let left = self.options.window.saturating_sub(begun.elapsed());
+            if queue.n_entries >= self.options.group || left.is_zero() || queue.closed || has_seal {
+                break;
+            }
+            queue = self.gate.filled.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        queue.n_entries = 0;
+        Some(std::mem::take(&mut queue.waiting))
+    }
+
+    /// Writes a group and syncs it.
+    fn commit(&mut self, appends: &[(Vec<Entry>, Ack)]) -> io::Result<Located> {
+        let number = self.tail.number;
+        if appends.iter().all(|(entries, _)| entries.is_empty()) {
+            return Ok(Located { segment: number, offset: u32::try_from(self.tail.end).unwrap_or(u32::MAX) });
+        }
+        let start = u32::try_from(self.tail.end).map_err(io::Error::other)?;
+        self.buffer.clear();
+        let mut placed = Vec::new();
+        for entry in appends.iter().flat_map(|(entries, _)| entries) {
+            let offset = u64::from(start) + self.buffer.len() as u64;
+            let offset = u32::try_from(offset).map_err(io::Error::other)?;
+            frame::encode(entry, start, &mut self.buffer).map_err(io::Error::other)?;
+            placed.push((entry, offset, u64::from(start) + self.buffer.len() as u64));
+        }
+        let written = self.tail.file.write_at(&self.buffer, u64::from(start)).and_then(|()| self.tail.file.sync());
+        if let Err(error) = written {
+            // Nobody was told; what was half written is taken back, or cut as a torn tail by the next start.
+            let _ = self.tail.file.cut(u64::from(start));
+            return Err(error);
+        }
+        for (entry, offset, end) in placed {
+            self.tail.index.add(entry, offset, end);
+        }
+        self.tail.end = u64::from(start) + self.buffer.len() as u64;
+        if self.buffer.capacity() > 16 << 20 {
+            // One answer of many megabytes should not hold its memory for the rest of the run.
+            self.buffer = Vec::new();
+        }
+        if self.tail.end >= self.options.segment_bytes {
+            self.seal()?;
+        }
+        Ok(Located { segment: number, offset: start })
+    }
+
+    /// Writes the index of the last segment and begins a new one. An empty segment is left open.
+    fn seal(&mut self) -> io::Result<()> {
+        if self.tail.end <= segment::FIRST_FRAME {
+            return Ok(());
+        }
+        let path = segment::path_of(&self.folder, self.tail.number);
+        self.tail.index.write(&*self.disk, &index::path_of(&path))?;
+        let number = self.tail.number + 1;
+        let next = segment::path_of(&self.folder, number);
+        let file = segment::begin(&*self.disk, &next, number, self.tag)?;
+        self.tail = Tail { file, number, end: segment::FIRST_FRAME, index: Index::default() };
+        Ok(())
+    }
+}

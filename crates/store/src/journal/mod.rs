@@ -1,0 +1,140 @@
+//! The append-only truth of a run.
+//!
+//! *What happens to one entry.* `append` puts it into the queue (bounded: the caller waits when it is full). One thread
+//! takes what has gathered when 256 entries are there or the first one is 5 ms old, writes them as frames in one go,
+//! syncs, and tells every caller. When a segment is full it is sealed: its index is written aside, synced and renamed,
+//! and a new segment begins. Opening reads the indexes of sealed segments and scans the last one, which is the only one
+//! that a crash can have torn. What was torn is kept beside the segment, and cut.
+//!
+//! The modules in the order in which an entry meets them: `commit` (the queue and the thread), `frame` (bytes),
+//! `segment` (a file), `index` (where entries lie), `asking` (marks of what is in flight), `recover` (opening),
+//! `outcomes` (reading in source order).
+
+mod asking;
+mod commit;
+mod frame;
+mod index;
+mod outcomes;
+mod recover;
+mod segment;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use domain::{
+    BoxFuture, Entry, Located, RecordKey, StepNumber,
+    ports::{Disk, JournalError, Outcomes, Recovered},
+};
+
+/// How the journal commits.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// The longest time that an entry waits for others to share its sync.
+    pub window: Duration,
+    /// The number of entries that ends the wait.
+    pub group: usize,
+    /// The most entries that may wait; further callers wait outside.
+    pub queue: usize,
+    /// The length at which a segment is sealed, in bytes.
+    pub segment_bytes: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { window: Duration::from_millis(5), group: 256, queue: 8192, segment_bytes: 256 << 20 }
+    }
+}
+
+/// The journal of one run, open for appending. Cheap to clone; the last clone that goes ends the writing thread.
+#[derive(Clone)]
+pub struct Journal {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    disk: Arc<dyn Disk>,
+    folder: PathBuf,
+    commit: commit::Commit,
+    asking: asking::Marks,
+}
+
+impl Journal {
+    /// Opens the journal in `folder`, creating it where there is none, and returns what it knows. `tag` identifies the
+    /// run, so that segments of two runs are not mixed.
+    ///
+    /// # Errors
+    /// Where files cannot be read or written, or belong to another run or a newer version.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        folder: &Path,
+        tag: u64,
+        options: Options,
+    ) -> Result<(Self, Recovered), JournalError> {
+        let opened = recover::open(&disk, folder, tag)?;
+        let asking = asking::Marks::open(&*disk, folder, opened.recovered.n_processes)
+            .map_err(|e| failed(folder, "open the marks in", &e))?;
+        let mut recovered = opened.recovered;
+        if !opened.stopped {
+            recovered.n_lost_in_flight =
+                asking.n_lost(&recovered).map_err(|e| failed(folder, "read the marks in", &e))?;
+        }
+        let commit = commit::Commit::start(Arc::clone(&disk), folder.to_owned(), tag, options, opened.tail)
+            .map_err(|e| failed(folder, "start the writing thread for", &e))?;
+        let shared = Shared { disk, folder: folder.to_owned(), commit, asking };
+        Ok((Self { shared: Arc::new(shared) }, recovered))
+    }
+
+    /// Reads every outcome of the sealed part and returns the damaged ones: seconds per ten gigabytes.
+    ///
+    /// # Errors
+    /// Where the files cannot be read at all.
+    pub fn verify(disk: &dyn Disk, folder: &Path) -> Result<Vec<domain::ports::Damage>, JournalError> {
+        recover::verify(disk, folder)
+    }
+
+    /// Calls `on_entry` with every sound entry in the order in which they were appended; for export and inspection of
+    /// a run that may be open elsewhere. Nothing is changed on disk.
+    ///
+    /// # Errors
+    /// Where the files cannot be read at all.
+    pub fn replay(
+        disk: &dyn Disk,
+        folder: &Path,
+        on_entry: &mut dyn FnMut(Entry),
+    ) -> Result<Vec<domain::ports::Damage>, JournalError> {
+        recover::replay(disk, folder, on_entry)
+    }
+}
+
+impl domain::ports::Journal for Journal {
+    fn append(&self, entries: Vec<Entry>) -> BoxFuture<'_, Result<Located, JournalError>> {
+        Box::pin(self.shared.commit.append(entries))
+    }
+
+    fn asking(&self, slot: u32, key: &RecordKey, attempt: u32) -> Result<(), JournalError> {
+        self.shared.asking.mark(slot, key, attempt).map_err(|e| failed(&self.shared.folder, "write the marks in", &e))
+    }
+
+    fn outcomes(&self, step: StepNumber) -> Result<Box<dyn Outcomes>, JournalError> {
+        self.shared.commit.seal()?;
+        let read = outcomes::Reading::open(Arc::clone(&self.shared.disk), &self.shared.folder, step);
+        Ok(Box::new(read.map_err(|e| failed(&self.shared.folder, "index the journal in", &e))?))
+    }
+}
+
+/// Words an error of the file system for people: what was tried, where, what the system says, what to do.
+fn failed(path: &Path, what: &str, error: &std::io::Error) -> JournalError {
+    let hint = match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            "; free some space and run the same command again: everything acknowledged is safe"
+        }
+        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+            "; make the folder writable, or choose another one with --state"
+        }
+        _ => "",
+    };
+    JournalError(format!("cannot {what} `{}`: {error}{hint}", path.display()))
+}

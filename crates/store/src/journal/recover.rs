@@ -1,0 +1,364 @@
+//! Opening: what the journal knows, without reading it whole.
+
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use domain::{
+    EndClass, Entry, FailureKind, Header, Member, RecordKey, SettledSet,
+    ports::{Damage, Disk, DiskFile, JournalError, OpenItem, Recovered},
+};
+
+use super::{
+    commit::Tail,
+    failed,
+    index::{self, Index, IndexEntry, Kind},
+    segment::{self, Beginning},
+};
+
+/// What opening brings.
+pub(super) struct Opened {
+    pub(super) recovered: Recovered,
+    pub(super) tail: Tail,
+    /// Whether the last process stopped in good order.
+    pub(super) stopped: bool,
+}
+
+/// Opens the journal in `folder`.
+pub(super) fn open(disk: &Arc<dyn Disk>, folder: &Path, tag: u64) -> Result<Opened, JournalError> {
+    let disk = &**disk;
+    disk.create_folder(folder).map_err(|e| failed(folder, "create the journal in", &e))?;
+    let mut paths = segments(disk, folder)?;
+    if paths.is_empty() {
+        let path = segment::path_of(folder, 1);
+        let file = segment::begin(disk, &path, 1, tag).map_err(|e| failed(&path, "create", &e))?;
+        if let Some(parent) = folder.parent() {
+            disk.sync_folder(parent).map_err(|e| failed(parent, "sync", &e))?;
+        }
+        let tail = Tail { file, number: 1, end: segment::FIRST_FRAME, index: Index::default() };
+        return Ok(Opened { recovered: Recovered::default(), tail, stopped: true });
+    }
+    let (last_number, last_path) = paths.remove(paths.len() - 1);
+    let mut fold = Fold::default();
+    for (number, path) in &paths {
+        let index = sealed_index(disk, path, *number, tag, &mut fold.recovered.damage)?;
+        fold.take(&index);
+    }
+    let tail = open_tail(disk, &last_path, last_number, tag, &mut fold.recovered)?;
+    fold.take(&tail.index);
+    let files: Vec<PathBuf> = paths.into_iter().map(|(_, path)| path).chain([last_path]).collect();
+    let stopped = fold.stopped;
+    let recovered = fold.finish(disk, &files, &tail)?;
+    Ok(Opened { recovered, tail, stopped })
+}
+
+fn segments(disk: &dyn Disk, folder: &Path) -> Result<Vec<(u32, PathBuf)>, JournalError> {
+    let files = disk.list(folder).map_err(|e| failed(folder, "list", &e))?;
+    let mut segments: Vec<(u32, PathBuf)> =
+        files.into_iter().filter_map(|path| segment::number_of(&path).map(|n| (n, path))).collect();
+    segments.sort_unstable();
+    Ok(segments)
+}
+
+/// Reads the index of a sealed segment, or builds it again.
+fn sealed_index(
+    disk: &dyn Disk,
+    path: &Path,
+    number: u32,
+    tag: u64,
+    damage: &mut Vec<Damage>,
+) -> Result<Index, JournalError> {
+    let file = disk.open(path, false).map_err(|e| failed(path, "open", &e))?;
+    let begins = segment::check_beginning(&*file, number, tag).map_err(|e| failed(path, "read", &e))?;
+    if let Beginning::Foreign(why) = begins {
+        return Err(JournalError(format!("`{}` cannot be used: {why}", path.display())));
+    }
+    let index_path = index::path_of(path);
+    let length = file.length().map_err(|e| failed(path, "read", &e))?;
+    if let Some(index) = Index::read(disk, &index_path).map_err(|e| failed(&index_path, "read", &e))?
+        && index.summary.length <= length
+    {
+        return Ok(index);
+    }
+    let mut index = Index::default();
+    let scanned = segment::scan(&*file, path, &mut |entry, offset, end| index.add(&entry, offset, end))
+        .map_err(|e| failed(path, "read", &e))?;
+    damage.extend(scanned.damage);
+    if scanned.torn > 0 {
+        // Only the last segment can have been torn by a crash: another one was sealed after its last sync.
+        let file = path.display().to_string();
+        damage.push(Damage { file, offset: scanned.end, bytes: scanned.torn, key: None });
+    }
+    index.write(disk, &index_path).map_err(|e| failed(&index_path, "write", &e))?;
+    Ok(index)
+}
+
+/// Opens the last segment: scans it, keeps and cuts its torn tail.
+fn open_tail(
+    disk: &dyn Disk,
+    path: &Path,
+    number: u32,
+    tag: u64,
+    recovered: &mut Recovered,
+) -> Result<Tail, JournalError> {
+    let file = disk.open(path, false).map_err(|e| failed(path, "open", &e))?;
+    let length = file.length().map_err(|e| failed(path, "read", &e))?;
+    match segment::check_beginning(&*file, number, tag).map_err(|e| failed(path, "read", &e))? {
+        Beginning::Sound => {}
+        Beginning::Torn if length <= segment::FIRST_FRAME => {
+            let file = segment::begin(disk, path, number, tag).map_err(|e| failed(path, "create", &e))?;
+            return Ok(Tail { file, number, end: segment::FIRST_FRAME, index: Index::default() });
+        }
+        Beginning::Torn => {
+            let file = path.display().to_string();
+            recovered.damage.push(Damage { file, offset: 0, bytes: segment::FIRST_FRAME, key: None });
+        }
+        Beginning::Foreign(why) => {
+            return Err(JournalError(format!("`{}` cannot be used: {why}", path.display())));
+        }
+    }
+    let mut index = Index::default();
+    let scanned = segment::scan(&*file, path, &mut |entry, offset, end| index.add(&entry, offset, end))
+        .map_err(|e| failed(path, "read", &e))?;
+    recovered.damage.extend(scanned.damage);
+    recovered.torn_bytes = scanned.torn;
+    let end = scanned.end.max(segment::FIRST_FRAME);
+    let settle = || -> io::Result<()> {
+        if scanned.torn > 0 {
+            keep_torn(disk, path, &*file, end, length)?;
+            file.cut(end)?;
+        }
+        // A killed process may have left sound frames that no sync has reached: from here on they count.
+        file.sync()
+    };
+    settle().map_err(|e| failed(path, "repair the end of", &e))?;
+    Ok(Tail { file, number, end, index })
+}
+
+/// Copies a torn tail into a file of its own: nothing is deleted.
+fn keep_torn(disk: &dyn Disk, path: &Path, file: &dyn DiskFile, from: u64, to: u64) -> io::Result<()> {
+    let kept = disk.open(&path.with_extension(format!("torn-{from}")), true)?;
+    kept.cut(0)?;
+    let mut block = vec![0; 1 << 20];
+    let mut at = from;
+    while at < to {
+        let wanted = usize::try_from(to - at).unwrap_or(usize::MAX).min(block.len());
+        let read = file.read_at(&mut block[..wanted], at)?;
+        if read == 0 {
+            break;
+        }
+        kept.write_at(&block[..read], at - from)?;
+        at += read as u64;
+    }
+    Ok(())
+}
+
+/// Adds up the indexes, oldest first.
+#[derive(Default)]
+struct Fold {
+    recovered: Recovered,
+    /// Attempts and items: looked at once all outcomes are known. (segment, entry)
+    unsettling: Vec<(u32, IndexEntry)>,
+    /// Records that were settled more than once: the last time counts.
+    again: HashSet<RecordKey>,
+    classes: HashMap<RecordKey, Vec<EndClass>>,
+    n_segments: u32,
+    stopped: bool,
+}
+
+impl Fold {
+    fn take(&mut self, index: &Index) {
+        let segment = self.n_segments;
+        self.n_segments += 1;
+        let recovered = &mut self.recovered;
+        for entry in &index.entries {
+            if entry.kind != Kind::Outcome {
+                self.unsettling.push((segment, *entry));
+                continue;
+            }
+            let Some(class) = EndClass::from_code(entry.code) else { continue };
+            recovered.tally.entry(entry.key.step).or_default().add(class);
+            if !recovered.settled.insert(&entry.key) {
+                self.again.insert(entry.key);
+            }
+        }
+        for (step, usage) in &index.summary.usage {
+            recovered.usage.entry(*step).or_default().add(*usage);
+        }
+        for (step, n) in &index.summary.derived {
+            *recovered.n_derived.entry(*step).or_default() += n;
+        }
+        recovered.n_processes += index.summary.started;
+        recovered.n_asked_again_before += index.summary.asked_again;
+        if !index.entries.is_empty() || index.summary.started > 0 || index.summary.stopped {
+            self.stopped = index.summary.stopped;
+        }
+        // Attempts of records that are settled by now need not be remembered: this is what keeps resume small.
+        if self.unsettling.len() > 1 << 20 {
+            let settled = &self.recovered.settled;
+            self.unsettling.retain(|(_, e)| e.kind == Kind::Item || !settled.contains(&e.key));
+        }
+    }
+
+    fn finish(mut self, disk: &dyn Disk, files: &[PathBuf], tail: &Tail) -> Result<Recovered, JournalError> {
+        if !self.again.is_empty() {
+            self.count_once(disk, files, tail)?;
+        }
+        let mut open: HashMap<RecordKey, OpenItem> = HashMap::new();
+        for (segment, entry) in std::mem::take(&mut self.unsettling) {
+            let settled = &self.recovered.settled;
+            if entry.kind == Kind::Attempted {
+                let group = FailureKind::ALL.get(usize::from(entry.code)).and_then(|kind| kind.group());
+                if let (false, Some(group)) = (settled.contains(&entry.key), group) {
+                    self.recovered.spent.entry(entry.key).or_default().add(group);
+                }
+                continue;
+            }
+            let is_chunk = entry.code == 1;
+            if !is_chunk && settled.contains(&entry.key) {
+                continue;
+            }
+            let path = &files[segment as usize];
+            let read = disk.open(path, false).and_then(|file| segment::read_one(&*file, entry.offset));
+            let Some(entry) = read.map_err(|e| failed(path, "read", &e))? else { continue };
+            gather(&mut open, entry, settled);
+        }
+        open.retain(|_, item| has_unsettled(&item.members, &self.recovered.settled));
+        self.recovered.open = open;
+        self.find_resume_points(disk, files, tail)?;
+        Ok(self.recovered)
+    }
+
+    /// A record settled twice (restored, or asked again after damage) is counted by its last end only.
+    fn count_once(&mut self, disk: &dyn Disk, files: &[PathBuf], tail: &Tail) -> Result<(), JournalError> {
+        let last = files.len() - 1;
+        for (n, path) in files.iter().enumerate() {
+            let sealed;
+            let index = if n == last {
+                &tail.index
+            } else {
+                let index_path = index::path_of(path);
+                sealed =
+                    Index::read(disk, &index_path).map_err(|e| failed(&index_path, "read", &e))?.unwrap_or_default();
+                &sealed
+            };
+            // Within a segment later entries of a key have greater offsets; the tail's are in that order anyway.
+            for entry in index.entries.iter().filter(|e| e.kind == Kind::Outcome && self.again.contains(&e.key)) {
+                if let Some(class) = EndClass::from_code(entry.code) {
+                    self.classes.entry(entry.key).or_default().push(class);
+                }
+            }
+        }
+        for (key, mut classes) in self.classes.drain() {
+            classes.pop();
+            let tally = self.recovered.tally.entry(key.step).or_default();
+            for class in classes {
+                tally.subtract(class);
+            }
+        }
+        Ok(())
+    }
+
+    /// For each step and part: a byte offset of the source from which nothing unsettled is passed over.
+    fn find_resume_points(&mut self, disk: &dyn Disk, files: &[PathBuf], tail: &Tail) -> Result<(), JournalError> {
+        for (step, part, sample) in self.recovered.settled.lanes() {
+            let lowest = self.recovered.settled.lowest_unsettled(step, part, sample);
+            let Some(position) = lowest.checked_sub(1) else {
+                self.recovered.resume_at.insert((step, part), (0, 0));
+                continue;
+            };
+            let point = self.offset_of(disk, files, tail, &RecordKey { step, part, sample, position })?;
+            let found = self.recovered.resume_at.entry((step, part)).or_insert(point);
+            *found = (*found).min(point);
+        }
+        Ok(())
+    }
+
+    fn offset_of(
+        &self,
+        disk: &dyn Disk,
+        files: &[PathBuf],
+        tail: &Tail,
+        key: &RecordKey,
+    ) -> Result<(u64, u64), JournalError> {
+        let last = files.len() - 1;
+        for (n, path) in files.iter().enumerate().rev() {
+            let offset = if n == last {
+                tail.index.entries.iter().rev().find(|e| e.key == *key && e.kind == Kind::Outcome).map(|e| e.offset)
+            } else {
+                let index_path = index::path_of(path);
+                Index::read(disk, &index_path).map_err(|e| failed(&index_path, "read", &e))?.and_then(|i| i.find(key))
+            };
+            let Some(offset) = offset else { continue };
+            let read = disk.open(path, false).and_then(|file| segment::read_one(&*file, offset));
+            if let Some(Entry { header: Header::Outcome(outcome), .. }) = read.map_err(|e| failed(path, "read", &e))? {
+                return Ok((key.position, outcome.offset));
+            }
+        }
+        // The frame is damaged: start from the beginning, which is slower and as right.
+        Ok((0, 0))
+    }
+}
+
+fn gather(open: &mut HashMap<RecordKey, OpenItem>, entry: Entry, settled: &SettledSet) {
+    match entry.header {
+        Header::Noted(noted) if has_unsettled(&noted.members, settled) => {
+            let item = open.entry(noted.id).or_default();
+            item.members.clone_from(&noted.members);
+            item.notes.push((noted, entry.raw));
+        }
+        Header::Parked(parked) if has_unsettled(&parked.members, settled) => {
+            let item = open.entry(parked.id).or_default();
+            item.members.clone_from(&parked.members);
+            item.parked = Some(parked);
+        }
+        _ => {}
+    }
+}
+
+fn has_unsettled(members: &[Member], settled: &SettledSet) -> bool {
+    members.iter().any(|member| {
+        (0..member.n).any(|n| !settled.contains(&RecordKey { position: member.first.position + n, ..member.first }))
+    })
+}
+
+/// See [`super::Journal::verify`].
+pub(super) fn verify(disk: &dyn Disk, folder: &Path) -> Result<Vec<Damage>, JournalError> {
+    let mut damage = Vec::new();
+    for (_, path) in segments(disk, folder)? {
+        let index_path = index::path_of(&path);
+        let index = Index::read(disk, &index_path).map_err(|e| failed(&index_path, "read", &e))?;
+        let Some(mut index) = index else { continue };
+        index.entries.sort_unstable_by_key(|e| e.offset);
+        let file = disk.open(&path, false).map_err(|e| failed(&path, "open", &e))?;
+        let mut found = HashSet::new();
+        segment::scan(&*file, &path, &mut |_, offset, _| {
+            found.insert(offset);
+        })
+        .map_err(|e| failed(&path, "read", &e))?;
+        for entry in index.entries.iter().filter(|e| e.kind == Kind::Outcome && !found.contains(&e.offset)) {
+            let (file, offset) = (path.display().to_string(), u64::from(entry.offset));
+            damage.push(Damage { file, offset, bytes: 0, key: Some(entry.key) });
+        }
+    }
+    Ok(damage)
+}
+
+/// See [`super::Journal::replay`].
+pub(super) fn replay(
+    disk: &dyn Disk,
+    folder: &Path,
+    on_entry: &mut dyn FnMut(Entry),
+) -> Result<Vec<Damage>, JournalError> {
+    let mut damage = Vec::new();
+    for (_, path) in segments(disk, folder)? {
+        let file = disk.open(&path, false).map_err(|e| failed(&path, "open", &e))?;
+        let scanned =
+            segment::scan(&*file, &path, &mut |entry, _, _| on_entry(entry)).map_err(|e| failed(&path, "read", &e))?;
+        damage.extend(scanned.damage);
+    }
+    Ok(damage)
+}
