@@ -60,6 +60,12 @@ impl SettledSet {
             .is_some_and(|found| found & bit != 0)
     }
 
+    /// Returns the steps, parts and samples of which anything was ever marked.
+    #[must_use]
+    pub fn lanes(&self) -> Vec<(StepNumber, PartNumber, SampleNumber)> {
+        self.lanes.keys().copied().collect()
+    }
+
     /// Returns how many records of `step` are marked.
     #[must_use]
     pub fn n_settled(&self, step: StepNumber) -> u64 {

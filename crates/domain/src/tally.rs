@@ -36,6 +36,20 @@ impl Tally {
         }
     }
 
+    /// Takes one end back: the record was settled again in another way.
+    pub fn subtract(&mut self, class: EndClass) {
+        let n = match class {
+            EndClass::Succeeded => &mut self.succeeded,
+            EndClass::Failed(kind) => self.failed.entry(kind).or_default(),
+            EndClass::Skipped(reason) => self.skipped.entry(reason).or_default(),
+            EndClass::Cancelled => &mut self.cancelled,
+            EndClass::Missing => &mut self.missing,
+        };
+        *n = n.saturating_sub(1);
+        self.failed.retain(|_, n| *n > 0);
+        self.skipped.retain(|_, n| *n > 0);
+    }
+
     /// Returns how many failed.
     #[must_use]
     pub fn n_failed(&self) -> u64 {
