@@ -103,7 +103,7 @@ pub struct Parked {
 /// Records made from a record.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Derived {
-    /// The position of the first one in the step that reads them. Positions are dense in the order of the journal.
+    /// The position of the first one in the step that reads them. No two records share one; a crash may leave gaps.
     pub base: u64,
     /// The records, each a JSON object.
     pub records: Vec<Box<RawValue>>,

@@ -54,6 +54,11 @@ pub enum Event {
         /// Whose.
         key: RecordKey,
     },
+    /// An attempt came back, in whatever way.
+    Answered {
+        /// Whose.
+        key: RecordKey,
+    },
     /// An attempt failed and will be followed by another one.
     AttemptFailed {
         /// Whose.

@@ -50,8 +50,8 @@ pub struct Recovered {
     pub open: HashMap<RecordKey, OpenItem>,
     /// For each step and part the byte offset of a position at or before the lowest unsettled one.
     pub resume_at: HashMap<(StepNumber, u32), (u64, u64)>,
-    /// Records derived so far, by the step that made them.
-    pub n_derived: HashMap<StepNumber, u64>,
+    /// The position for the next derived record, by the step that makes it.
+    pub next_derived: HashMap<StepNumber, u64>,
     /// Processes that have worked on the run.
     pub n_processes: u64,
     /// Requests that were in flight when the last process died: they are asked again.

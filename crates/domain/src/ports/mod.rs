@@ -3,6 +3,7 @@
 mod disk;
 mod handler;
 mod journal;
+mod key_table;
 mod model;
 mod sink;
 mod source;
@@ -10,6 +11,7 @@ mod source;
 pub use disk::{Disk, DiskFile};
 pub use handler::{AttemptContext, Ended, Grouping, Handler, MemberEnd, Notes, Prior, Rest};
 pub use journal::{Damage, Found, Journal, JournalError, OpenItem, Outcomes, Recovered};
+pub use key_table::{KeyTable, KeyTableError};
 pub use model::{Class, ModelAnswer, ModelClient, ModelRequest, NotBefore, Permit, Reservation, Reserve};
 pub use sink::{Artefact, Merge, Projection, Sink, SinkError};
 pub use source::{Change, Fingerprint, Inspected, Records, Source, SourceError};

@@ -39,24 +39,17 @@ pub trait Sink: Send {
     /// What stands in the way.
     fn prepare(&mut self) -> Result<(), SinkError>;
 
-    /// Opens the live output for going on, and returns how many bytes of it are good (`None`: the sink keeps none, or
-    /// starts over). `checkpoint` is what [`Sink::checkpoint`] returned at the last durable point.
+    /// Opens the live output: a new run starts it over, a resumed one goes on behind its last whole record.
     ///
     /// # Errors
     /// Where it cannot be opened or cut.
-    fn resume(&mut self, checkpoint: Option<&str>) -> Result<(), SinkError>;
+    fn open(&mut self, is_new: bool) -> Result<(), SinkError>;
 
     /// Shows settled records, in the order in which they settled.
     ///
     /// # Errors
     /// Where the live output cannot be written.
     fn project(&mut self, settled: &[Projection]) -> Result<(), SinkError>;
-
-    /// Makes what was projected durable and returns an opaque mark for [`Sink::resume`].
-    ///
-    /// # Errors
-    /// Where the live output cannot be synced.
-    fn checkpoint(&mut self) -> Result<String, SinkError>;
 
     /// Returns the output of an earlier projection of this record, if the live output has it: it saves an answer whose
     /// journal frame is damaged.

@@ -92,7 +92,7 @@ pub(super) struct Summary {
     pub(super) length: u64,
     /// Tokens by step.
     pub(super) usage: BTreeMap<u16, Usage>,
-    /// Records derived, by the step that made them.
+    /// The position behind the last derived record, by the step that made it.
     pub(super) derived: BTreeMap<u16, u64>,
     /// Processes that began.
     pub(super) started: u64,
@@ -122,7 +122,9 @@ impl Index {
                     self.summary.usage.entry(outcome.key.step).or_default().add(usage);
                 }
                 if let Some(derived) = &outcome.derived {
-                    *self.summary.derived.entry(outcome.key.step).or_default() += derived.records.len() as u64;
+                    let end = derived.base + derived.records.len() as u64;
+                    let next = self.summary.derived.entry(outcome.key.step).or_default();
+                    *next = end.max(*next);
                 }
                 IndexEntry { key: outcome.key, kind: Kind::Outcome, code: outcome.end.class().code(), offset }
             }

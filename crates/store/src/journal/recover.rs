@@ -188,8 +188,9 @@ impl Fold {
         for (step, usage) in &index.summary.usage {
             recovered.usage.entry(*step).or_default().add(*usage);
         }
-        for (step, n) in &index.summary.derived {
-            *recovered.n_derived.entry(*step).or_default() += n;
+        for (step, end) in &index.summary.derived {
+            let next = recovered.next_derived.entry(*step).or_default();
+            *next = (*end).max(*next);
         }
         recovered.n_processes += index.summary.started;
         recovered.n_asked_again_before += index.summary.asked_again;
