@@ -1,0 +1,153 @@
+//! New fields into a record, whose own bytes stay as they are.
+
+use std::borrow::Cow;
+
+use domain::json;
+use serde_json::value::RawValue;
+
+use super::{Columns, SinkConfig};
+
+/// Names of new fields in the file.
+#[derive(Clone, Debug)]
+pub(super) struct Composer {
+    columns: Vec<Column>,
+    overwrite: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Column {
+    field: String,
+    name: String,
+    /// The name as a JSON string with its colon.
+    quoted: String,
+}
+
+/// Why a record could not be composed.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum ComposeError {
+    /// A name is taken.
+    #[error(
+        "the record already has a field `{0}`; give the new field another name with `columns:` or set `overwrite: true`"
+    )]
+    NameTaken(String),
+    /// The record or the answer is not an object.
+    #[error("{0}")]
+    NotAnObject(#[from] json::NotAnObject),
+    /// The record is not text.
+    #[error("the record is not valid UTF-8")]
+    NotText(#[from] std::str::Utf8Error),
+}
+
+impl Composer {
+    /// Makes a composer for the new `fields`, or says which of the `columns` is wrong.
+    pub(super) fn new(config: &SinkConfig, fields: &[String]) -> Result<Self, String> {
+        let names = config.names(fields);
+        let nothing = Columns::new();
+        for (field, column) in config.columns.as_ref().unwrap_or(&nothing) {
+            if !fields.contains(field) {
+                let known = fields.join("`, `");
+                return Err(format!(
+                    "`columns` renames `{field}`, and the work makes no such field (it makes `{known}`)"
+                ));
+            }
+            if names.iter().filter(|name| *name == column).count() > 1 {
+                return Err(format!("`columns` gives the name `{column}` to two fields"));
+            }
+        }
+        let columns = fields.iter().zip(names).map(|(field, name)| Column::new(field.clone(), name)).collect();
+        Ok(Self { columns, overwrite: config.overwrite })
+    }
+
+    /// Appends to `out` the `record` with the members of `output` behind its own.
+    pub(super) fn compose(&self, record: &[u8], output: &RawValue, out: &mut Vec<u8>) -> Result<(), ComposeError> {
+        let record = str::from_utf8(record)?.trim_ascii();
+        let mut new: Vec<(Cow<'_, Column>, &RawValue, bool)> = Vec::with_capacity(self.columns.len());
+        json::members(output.get(), |field, value| {
+            let known = self.columns.iter().find(|column| column.field == field);
+            let column = known.map(Cow::Borrowed);
+            let column = column.unwrap_or_else(|| Cow::Owned(Column::new(field.to_string(), field.into_owned())));
+            new.push((column, value, false));
+        })?;
+
+        // `copied` is how much of the record is in `out`; `end` is where its last value ends.
+        let (mut copied, mut end, mut taken) = (0, None, None);
+        json::members(record, |name, value| {
+            let (from, to) = span_of(value, record);
+            end = Some(to);
+            for (column, new_value, is_placed) in new.iter_mut().filter(|(column, ..)| column.name == name) {
+                if !self.overwrite {
+                    taken.get_or_insert_with(|| column.name.clone());
+                } else if from >= copied {
+                    out.extend_from_slice(&record.as_bytes()[copied..from]);
+                    push_value(new_value, out);
+                    copied = to;
+                    *is_placed = true;
+                }
+            }
+        })?;
+        if let Some(name) = taken {
+            return Err(ComposeError::NameTaken(name));
+        }
+        // In an empty object, new members go right behind the brace.
+        let splice = end.unwrap_or(1);
+        out.extend_from_slice(&record.as_bytes()[copied..splice]);
+        let mut is_first = end.is_none();
+        for (column, value, _) in new.iter().filter(|(.., is_placed)| !is_placed) {
+            if !std::mem::take(&mut is_first) {
+                out.push(b',');
+            }
+            out.extend_from_slice(column.quoted.as_bytes());
+            push_value(value, out);
+        }
+        out.extend_from_slice(&record.as_bytes()[splice..]);
+        Ok(())
+    }
+
+    /// Takes the new fields back out of a composed record: the inverse, as far as the names tell.
+    pub(super) fn output_of(&self, composed: &str) -> Option<Box<RawValue>> {
+        let mut values: Vec<Option<&RawValue>> = vec![None; self.columns.len()];
+        json::members(composed, |name, value| {
+            if let Some(i) = self.columns.iter().position(|column| column.name == name) {
+                values[i] = Some(value);
+            }
+        })
+        .ok()?;
+        let mut output = String::from("{");
+        for (column, value) in self.columns.iter().zip(values) {
+            let Some(value) = value else { continue };
+            output.push_str(if output.len() > 1 { "," } else { "" });
+            output.push_str(&quoted(&column.field));
+            output.push_str(value.get());
+        }
+        output.push('}');
+        RawValue::from_string(output).ok()
+    }
+}
+
+impl Column {
+    fn new(field: String, name: String) -> Self {
+        Self { quoted: quoted(&name), field, name }
+    }
+}
+
+fn quoted(name: &str) -> String {
+    let mut quoted = serde_json::Value::from(name).to_string();
+    quoted.push(':');
+    quoted
+}
+
+/// Appends a value; one that a model wrote over several lines must not break the line.
+fn push_value(value: &RawValue, out: &mut Vec<u8>) {
+    if memchr::memchr2(b'\n', b'\r', value.get().as_bytes()).is_none() {
+        return out.extend_from_slice(value.get().as_bytes());
+    }
+    let mut compact = String::new();
+    json::compact(value.get(), &mut compact);
+    out.extend_from_slice(compact.as_bytes());
+}
+
+/// Returns where in `text` a value that was borrowed from it stands.
+fn span_of(value: &RawValue, text: &str) -> (usize, usize) {
+    let from = value.get().as_ptr() as usize - text.as_ptr() as usize;
+    (from, from + value.get().len())
+}
