@@ -1,0 +1,79 @@
+//! A chat completion as server-sent events.
+
+use std::io::Write as _;
+
+use bytes::Bytes;
+
+use super::chat::{ChatRequest, Choice, Identity, quote};
+
+/// How many bytes of text an event carries at most: about as much as a token or three.
+const PIECE: usize = 16;
+
+/// Writes the events of an answer, and where each of them ends.
+pub(super) fn events(request: &ChatRequest<'_>, identity: Identity, choices: &[Choice]) -> (Bytes, Vec<usize>) {
+    let mut events = Events { request, head: Vec::new(), out: Vec::new(), ends: Vec::new() };
+    events.head.extend_from_slice(b"data: ");
+    request.open(identity, "chat.completion.chunk", &mut events.head);
+    for (index, choice) in choices.iter().enumerate() {
+        events.delta(index, None, |out| out.extend_from_slice(b"\"role\":\"assistant\",\"content\":\"\""));
+        let (name, text) = match choice.refusal {
+            Some(refusal) => ("refusal", refusal),
+            None => ("content", choice.content.as_deref().unwrap_or_default()),
+        };
+        for piece in pieces(text) {
+            events.delta(index, None, |out| {
+                let _ = write!(out, "\"{name}\":");
+                quote(Some(piece), out);
+            });
+        }
+        events.delta(index, Some(choice.finish_reason), |_| {});
+    }
+    if request.includes_usage {
+        events.event(|request, out| {
+            out.extend_from_slice(b"],\"usage\":");
+            request.usage(choices, out);
+        });
+    }
+    events.out.extend_from_slice(b"data: [DONE]\n\n");
+    events.ends.push(events.out.len());
+    (events.out.into(), events.ends)
+}
+
+struct Events<'a> {
+    request: &'a ChatRequest<'a>,
+    /// What every event begins with.
+    head: Vec<u8>,
+    out: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Events<'_> {
+    fn delta(&mut self, index: usize, finish_reason: Option<&str>, delta: impl FnOnce(&mut Vec<u8>)) {
+        self.event(|request, out| {
+            let _ = write!(out, "{{\"index\":{index},\"delta\":{{");
+            delta(out);
+            out.extend_from_slice(b"},\"logprobs\":null,\"finish_reason\":");
+            quote(finish_reason, out);
+            out.extend_from_slice(b"}]");
+            if request.includes_usage {
+                out.extend_from_slice(b",\"usage\":null");
+            }
+        });
+    }
+
+    fn event(&mut self, rest: impl FnOnce(&ChatRequest<'_>, &mut Vec<u8>)) {
+        self.out.extend_from_slice(&self.head);
+        rest(self.request, &mut self.out);
+        self.out.extend_from_slice(b"}\n\n");
+        self.ends.push(self.out.len());
+    }
+}
+
+/// Cuts the text into pieces that end between characters.
+fn pieces(mut text: &str) -> impl Iterator<Item = &str> {
+    std::iter::from_fn(move || {
+        let (piece, rest) = text.split_at(text.floor_char_boundary(PIECE.min(text.len())));
+        text = rest;
+        (!piece.is_empty()).then_some(piece)
+    })
+}

@@ -1,0 +1,203 @@
+//! What the vendor does: latencies, limits, faults and answers.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    draw::{self, Draws, Salt},
+    duration::Span,
+    fault::{Fault, FaultKind},
+};
+
+/// No drawn latency is longer than this, however wide the distribution.
+const LONGEST_LATENCY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What the vendor does with what it is asked.
+///
+/// Everything in it has a default: an empty script answers every request at once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Script {
+    /// The seed of every draw: of latencies, of faults, of answers.
+    pub seed: u64,
+    /// The name of the one model in the list of models. Any model may be asked for, and is named in the answer.
+    pub model: String,
+    /// How long an answer takes, from the whole request to the first byte. Faults take as long.
+    pub latency: Latency,
+    /// The wait between two events of a streamed answer.
+    pub stream_pause: Span,
+    /// What a successful answer says.
+    pub answer: Answer,
+    /// How much may be asked; what exceeds it is answered with 429 and `Retry-After`.
+    pub limits: Limits,
+    /// What goes wrong, and how often. The rates add up to at most 1.
+    pub faults: Vec<Fault>,
+    /// What the vendor remembers of what it was asked.
+    pub counting: Counting,
+    /// The API key without which every request is answered with 401; none by default.
+    pub require_key: Option<String>,
+}
+
+/// How long an answer takes, drawn for each ask of each request.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Latency {
+    /// Always the same time.
+    Fixed(Span),
+    /// Any time between two ends, all equally likely.
+    Uniform {
+        /// The shortest time.
+        from: Span,
+        /// The longest time.
+        to: Span,
+    },
+    /// Mostly near the median, seldom much longer: the shape of real vendors.
+    Lognormal {
+        /// Half of the answers take longer than this.
+        median: Span,
+        /// The standard deviation of the time's logarithm: 0.5 puts one answer in a hundred beyond 3.2 medians.
+        sigma: f64,
+    },
+}
+
+/// How much may be asked at once and over time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// The most requests admitted in any span of one second.
+    #[schemars(range(min = 1))]
+    pub requests_per_second: Option<u32>,
+    /// The most requests in flight at any moment.
+    #[schemars(range(min = 1))]
+    pub in_flight: Option<u32>,
+}
+
+/// What a successful answer says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Answer {
+    /// What the request's `response_format` demands, else a sentence. A request is always answered alike.
+    #[default]
+    Conform,
+    /// Always this text.
+    Fixed(String),
+    /// The text of the last user message.
+    Echo,
+}
+
+/// What the vendor remembers of what it was asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Counting {
+    /// How often each request was asked.
+    #[default]
+    PerRequest,
+    /// Totals, and how often each request was asked that a fault once struck: memory grows with the faults, not with the
+    /// requests. A request that no fault struck counts as asked for the first time whenever it comes.
+    Totals,
+}
+
+/// A script that cannot be followed.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScriptError {
+    /// The rate of a fault is no probability.
+    #[error("the rate {rate} of fault `{kind}` is not between 0 and 1")]
+    Rate {
+        /// The fault's kind.
+        kind: FaultKind,
+        /// The rate as given.
+        rate: f64,
+    },
+    /// The faults strike more often than always.
+    #[error("the rates of the faults add up to {sum}, more than 1")]
+    RateSum {
+        /// What they add up to.
+        sum: f64,
+    },
+    /// A fault has a key that its kind has no use for, or a value that cannot be.
+    #[error("fault `{kind}`: {problem}")]
+    Fault {
+        /// The fault's kind.
+        kind: FaultKind,
+        /// What is wrong, and what to write instead.
+        problem: &'static str,
+    },
+    /// The latency cannot be drawn.
+    #[error("the latency cannot be drawn: {0}")]
+    Latency(&'static str),
+    /// A limit admits nothing.
+    #[error("the limit `{0}` is 0, which admits nothing; leave it out for no limit")]
+    Limit(&'static str),
+}
+
+impl Default for Script {
+    fn default() -> Script {
+        Script {
+            seed: 0,
+            model: "simulated".to_owned(),
+            latency: Latency::default(),
+            stream_pause: Span::ZERO,
+            answer: Answer::default(),
+            limits: Limits::default(),
+            faults: Vec::new(),
+            counting: Counting::default(),
+            require_key: None,
+        }
+    }
+}
+
+impl Default for Latency {
+    fn default() -> Latency {
+        Latency::Fixed(Span::ZERO)
+    }
+}
+
+impl Script {
+    /// Checks that the script can be followed: what the types alone do not say.
+    pub fn check(&self) -> Result<(), ScriptError> {
+        self.latency.check()?;
+        if self.limits.requests_per_second == Some(0) {
+            return Err(ScriptError::Limit("requests_per_second"));
+        }
+        if self.limits.in_flight == Some(0) {
+            return Err(ScriptError::Limit("in_flight"));
+        }
+        for fault in &self.faults {
+            fault.check()?;
+        }
+        let sum: f64 = self.faults.iter().map(|fault| fault.rate).sum();
+        // Ten rates of 0.1 add up to a little more than 1 in floating point.
+        if sum > 1.0 + 1e-9 {
+            return Err(ScriptError::RateSum { sum });
+        }
+        Ok(())
+    }
+
+    /// Returns how long the answer takes when the request with this hash is asked for the `ask`-th time.
+    pub fn latency_for(&self, request_hash: u128, ask: u32) -> Duration {
+        let mut draws = Draws::new(draw::word(self.seed, request_hash, ask, Salt::Latency));
+        match self.latency {
+            Latency::Fixed(Span(time)) => time,
+            Latency::Uniform { from: Span(from), to: Span(to) } => from + to.saturating_sub(from).mul_f64(draws.unit()),
+            Latency::Lognormal { median: Span(median), sigma } => {
+                let seconds = median.as_secs_f64() * (sigma * draws.normal()).exp();
+                Duration::try_from_secs_f64(seconds).map_or(LONGEST_LATENCY, |time| time.min(LONGEST_LATENCY))
+            }
+        }
+    }
+}
+
+impl Latency {
+    fn check(self) -> Result<(), ScriptError> {
+        match self {
+            Latency::Uniform { from, to } if from > to => Err(ScriptError::Latency("`from` is longer than `to`")),
+            Latency::Lognormal { sigma, .. } if !sigma.is_finite() || sigma < 0.0 => {
+                Err(ScriptError::Latency("`sigma` is not a number from 0 up"))
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The vendor as its clients see it: over raw sockets, and through the official SDK.
+
+mod client;
+
+mod answers;
+mod conform;
+mod counts;
+mod faults;
+mod limits;
+mod script;
+mod sdk;
+mod stream;
