@@ -28,20 +28,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let cpu_before = vendor_cpu_seconds();
     let start = Instant::now();
-    let (answers, late) = runtime.block_on(async {
+    let (answers, longest) = runtime.block_on(async {
         let end = start + Duration::from_secs_f64(seconds);
         let mut clients = JoinSet::new();
         for client in 0..connections {
             clients.spawn(ask_until(end, vendor.address(), client));
         }
-        let (mut answers, mut first) = (0_u64, Duration::ZERO);
+        let (mut answers, mut longest) = (0_u64, Duration::ZERO);
         while let Some(client) = clients.join_next().await {
             let client = client.map_err(|error| error.to_string()).and_then(|client| client);
-            let (n, longest) = client?;
+            let (n, late) = client?;
             answers += n;
-            first = first.max(longest);
+            longest = longest.max(late);
         }
-        Ok::<_, String>((answers, first))
+        Ok::<_, String>((answers, longest))
     })?;
     let elapsed = start.elapsed().as_secs_f64();
     let cpu = vendor_cpu_seconds() - cpu_before;
@@ -51,7 +51,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         answers as f64 / elapsed,
         cpu * 1e6 / answers as f64,
         answers as f64 / cpu,
-        late.as_secs_f64() * 1e3,
+        longest.as_secs_f64() * 1e3,
     );
     println!("{}", serde_json::to_string(&vendor.stop())?);
     Ok(())

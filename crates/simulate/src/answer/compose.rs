@@ -11,6 +11,9 @@ use crate::draw::Draws;
 /// From this depth on, only what must be there is written, so that a recursive schema comes to an end.
 const DEEP: usize = 6;
 
+/// The same holds once this much is written, since a recursive schema of many branches grows before it is deep.
+const LONG: usize = 16 << 10;
+
 /// How often an item of a list of unique items is drawn anew before the list is left as long as it is.
 const REDRAWS: usize = 64;
 
@@ -53,7 +56,7 @@ impl Schema {
                 let mut separator = "";
                 for field in fields {
                     let is_optional = !field.is_required;
-                    if is_optional && (depth >= DEEP || self.floors[field.value].is_none()) {
+                    if is_optional && (is_enough(depth, out) || self.floors[field.value].is_none()) {
                         continue;
                     }
                     out.push_str(separator);
@@ -66,7 +69,7 @@ impl Schema {
             }
             Node::Choice(choices) => {
                 let possible = || choices.iter().copied().filter(|&choice| self.floors[choice].is_some());
-                let chosen = if depth >= DEEP {
+                let chosen = if is_enough(depth, out) {
                     possible().min_by_key(|&choice| self.floors[choice])
                 } else {
                     possible().nth(draws.index(possible().count()))
@@ -91,7 +94,7 @@ impl Schema {
         out: &mut String,
     ) {
         let can_repeat = self.floors[items].is_some();
-        let wanted = if depth >= DEEP { least } else { least.max(prefix.len()).max(1) + draws.index(3) };
+        let wanted = if is_enough(depth, out) { least } else { least.max(prefix.len()).max(1) + draws.index(3) };
         let wanted = if can_repeat { wanted } else { wanted.min(prefix.len()) }.min(most);
         out.push('[');
         let mut written: Vec<std::ops::Range<usize>> = Vec::new();
@@ -121,6 +124,11 @@ impl Schema {
         }
         out.push(']');
     }
+}
+
+/// Whether only what must be there is to be written.
+fn is_enough(depth: usize, out: &str) -> bool {
+    depth >= DEEP || out.len() >= LONG
 }
 
 /// Draws a number strictly between the ends, or one end where they are the same.

@@ -88,6 +88,16 @@ fn a_recursive_schema_comes_to_an_end() {
 }
 
 #[test]
+fn a_recursive_schema_of_many_branches_stays_small() {
+    let vendor = vendor(json!({}));
+    let branch = || json!({ "type": "array", "items": { "$ref": "#" } });
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let properties: Map<String, Value> = names.iter().map(|name| ((*name).to_owned(), branch())).collect();
+    let bush = check(&vendor, &json!({ "type": "object", "properties": properties, "required": names }));
+    assert!(bush.to_string().len() < 64 << 10, "{} bytes", bush.to_string().len());
+}
+
+#[test]
 fn what_cannot_be_satisfied_is_refused() {
     let vendor = vendor(json!({}));
     for schema in [

@@ -94,13 +94,8 @@ fn served_until_the_shutdown_it_returns_the_counts() {
             let body = crate::client::saying("hi").to_string();
             crate::client::exchange(address, "POST", "/v1/chat/completions", "", &body).status
         });
-        let (serving, _) = tokio::join!(
-            simulate::serve(listener, Script::default(), async {
-                assert_eq!(client.await.expect("a status"), 200);
-            }),
-            async {}
-        );
-        serving.expect("a script that can be followed")
+        let shutdown = async { assert_eq!(client.await.expect("a status"), 200) };
+        simulate::serve(listener, Script::default(), shutdown).await.expect("a script that can be followed")
     });
     assert_eq!(counts.answered, 1);
 }
