@@ -1,0 +1,173 @@
+//! Reading an answer, or a refusal.
+
+use bytes::Bytes;
+use domain::{Failure, Secret, Timestamp};
+use http::HeaderMap;
+use serde_json::Value;
+
+use super::{classify, retry_after};
+use crate::{Failed, Replied, transport::Reply};
+
+/// What a vendor says is kept up to so many characters.
+const SAID_CHARS: usize = 500;
+
+/// Headers in which vendors give the id of a request.
+const REQUEST_IDS: [&str; 2] = ["x-request-id", "request-id"];
+
+/// Sorts what came back. Where `key` stands in it, it is blotted out before anything else sees it.
+pub(super) fn read(reply: Reply, key: Option<&Secret>, now: impl FnOnce() -> Timestamp) -> Result<Replied, Failed> {
+    let body = without(key, reply.body);
+    if reply.status.is_success() {
+        return Ok(Replied { body, request_id: request_id(&reply.headers) });
+    }
+    let status = reply.status.as_u16();
+    let said = Said::read(&body);
+    let kind = classify::kind(status, &[&said.code, &said.kind, &said.message]);
+    let wait = retry_after::read(&reply.headers, now).map(|wait| wait.as_millis().try_into().unwrap_or(u64::MAX));
+    let failure = Failure::new(kind, said.in_words(status, reply.status.canonical_reason())).after_ms(wait);
+    Err(Failed { failure, is_reached: true, body })
+}
+
+fn request_id(headers: &HeaderMap) -> Option<String> {
+    REQUEST_IDS.iter().find_map(|name| headers.get(*name)?.to_str().ok()).map(str::to_owned)
+}
+
+/// Vendors like to repeat a key that they do not accept, and what is returned here is kept.
+fn without(key: Option<&Secret>, body: Bytes) -> Bytes {
+    match key {
+        Some(key) if memchr::memmem::find(&body, key.expose().as_bytes()).is_some() => {
+            key.redact(&String::from_utf8_lossy(&body)).into()
+        }
+        _ => body,
+    }
+}
+
+/// What a refusal says in its body.
+#[derive(Debug, Default)]
+struct Said {
+    message: String,
+    code: String,
+    kind: String,
+}
+
+impl Said {
+    /// Takes what is there. The shape is `{"error": {"message", "type", "code"}}`; servers that speak the format write
+    /// `{"error": "..."}`, `{"message": "..."}` or `{"detail": ...}` as well, and proxies answer in HTML.
+    fn read(body: &[u8]) -> Self {
+        let Ok(value) = serde_json::from_slice::<Value>(body) else {
+            return Self { message: String::from_utf8_lossy(body).into_owned(), ..Self::default() };
+        };
+        let error = value.get("error").filter(|error| !error.is_null()).unwrap_or(&value);
+        let text = |name: &str| match error.get(name) {
+            Some(Value::String(text)) => text.clone(),
+            None | Some(Value::Null) => String::new(),
+            Some(other) => other.to_string(),
+        };
+        let message = match error {
+            Value::String(text) => text.clone(),
+            _ => ["message", "detail", "msg"].map(text).into_iter().find(|t| !t.is_empty()).unwrap_or_default(),
+        };
+        let message = if message.is_empty() { error.to_string() } else { message };
+        Self { message, code: text("code"), kind: text("type") }
+    }
+
+    fn in_words(&self, status: u16, reason: Option<&str>) -> String {
+        let mut words = format!("status {status}");
+        let mut message = self.message.split_whitespace().collect::<Vec<_>>().join(" ");
+        if message.is_empty() {
+            message = reason.unwrap_or_default().to_owned();
+        }
+        if !message.is_empty() {
+            words.push_str(": ");
+            words.extend(message.chars().take(SAID_CHARS));
+        }
+        // Numbers here repeat the status.
+        if !self.code.is_empty() && self.code.parse::<i64>().is_err() && !message.contains(&self.code) {
+            words.push_str(" (");
+            words.extend(self.code.chars().take(SAID_CHARS));
+            words.push(')');
+        }
+        words
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, path::Path};
+
+    use domain::FailureKind;
+    use http::{HeaderName, HeaderValue, StatusCode};
+    use serde::Deserialize;
+
+    use super::*;
+
+    /// A reply as a vendor documents it, and what it must become.
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Fixture {
+        /// Where it is written, or `live`.
+        source: String,
+        status: u16,
+        #[serde(default)]
+        headers: BTreeMap<String, String>,
+        /// Text as it is; anything else as JSON.
+        body: Value,
+        expected: Expected,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Expected {
+        kind: Option<FailureKind>,
+        message: Option<String>,
+        retry_after_ms: Option<u64>,
+        request_id: Option<String>,
+    }
+
+    #[test]
+    fn every_fixture_becomes_what_it_says() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/openai");
+        let mut n_read = 0;
+        for file in std::fs::read_dir(folder).unwrap() {
+            let file = file.unwrap().path();
+            let fixtures: BTreeMap<String, Fixture> = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+            for (name, fixture) in fixtures {
+                n_read += 1;
+                check(&name, fixture);
+            }
+        }
+        assert!(n_read >= 20, "{n_read} fixtures");
+    }
+
+    fn check(name: &str, fixture: Fixture) {
+        assert!(!fixture.source.is_empty(), "{name}");
+        let header = |(n, v): (&String, &String)| (n.parse::<HeaderName>().unwrap(), v.parse::<HeaderValue>().unwrap());
+        let body = match &fixture.body {
+            Value::String(text) => text.clone(),
+            json => json.to_string(),
+        };
+        let reply = Reply {
+            status: StatusCode::from_u16(fixture.status).unwrap(),
+            headers: fixture.headers.iter().map(header).collect(),
+            body: body.into(),
+        };
+        let key = Secret::new("sk-planted-4711");
+        let expected = fixture.expected;
+        match read(reply, Some(&key), || Timestamp(784_111_777_000)) {
+            Ok(replied) => {
+                assert_eq!(expected.kind, None, "{name}");
+                assert_eq!(replied.request_id, expected.request_id, "{name}");
+            }
+            Err(failed) => {
+                assert_eq!(Some(failed.failure.kind), expected.kind, "{name}");
+                assert_eq!(failed.failure.retry_after_ms, expected.retry_after_ms, "{name}");
+                if let Some(message) = expected.message {
+                    assert_eq!(failed.failure.message, message, "{name}");
+                }
+                assert!(failed.failure.message.chars().count() <= 2 * SAID_CHARS, "{name}");
+                assert!(!failed.failure.message.contains(key.expose()), "{name}");
+                assert!(!String::from_utf8_lossy(&failed.body).contains(key.expose()), "{name}");
+            }
+        }
+    }
+}

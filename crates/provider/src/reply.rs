@@ -1,0 +1,40 @@
+//! What comes back from a vendor, whatever its wire format.
+
+use bytes::Bytes;
+use domain::{Failure, FailureKind};
+
+use crate::transport::TransportError;
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct Replied {
+    /// The body as it came.
+    pub body: Bytes,
+    /// The vendor's id of the request, from the headers.
+    pub request_id: Option<String>,
+}
+
+/// No answer, or one that refuses.
+#[derive(Clone, Debug)]
+pub struct Failed {
+    /// How it failed. Who pays is not decided here.
+    pub failure: Failure,
+    /// Whether there was a connection at all. Without one the vendor cannot be working on the request.
+    pub is_reached: bool,
+    /// What came back, if anything, for the journal.
+    pub body: Bytes,
+}
+
+impl From<TransportError> for Failed {
+    fn from(error: TransportError) -> Self {
+        let kind = match error {
+            TransportError::Connect { .. } | TransportError::Cut(_) | TransportError::Protocol(_) => {
+                FailureKind::Unavailable
+            }
+            TransportError::Deadline => FailureKind::Timeout,
+            TransportError::TooLarge { .. } => FailureKind::InvalidOutput,
+        };
+        let is_reached = !matches!(error, TransportError::Connect { .. });
+        Self { failure: Failure::new(kind, error.to_string()), is_reached, body: Bytes::new() }
+    }
+}

@@ -1,0 +1,66 @@
+//! How an exchange fails before there is an answer to read.
+
+use std::{error::Error, io};
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TransportError {
+    /// There is no connection: the name, the route, the port or the certificate.
+    #[error("cannot connect to {to}: {cause}")]
+    Connect {
+        /// Host and port.
+        to: String,
+        /// What is wrong, for people.
+        cause: String,
+    },
+    /// The connection ended before the whole answer was here. The vendor may have worked on the request.
+    #[error("the connection was cut before the answer was complete ({0})")]
+    Cut(String),
+    /// The deadline passed.
+    #[error("no answer within the deadline")]
+    Deadline,
+    /// What came back is not HTTP.
+    #[error("the answer is not valid HTTP/1.1 ({0})")]
+    Protocol(String),
+    /// The answer is longer than the configured limit.
+    #[error("the answer is longer than the limit of {limit} bytes")]
+    TooLarge {
+        /// The limit.
+        limit: usize,
+    },
+}
+
+/// Sorts what hyper reports on a connection that was open.
+pub(super) fn of_exchange(error: &hyper::Error) -> TransportError {
+    if error.is_parse() {
+        TransportError::Protocol(in_words(error))
+    } else if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
+        TransportError::Cut("the other side closed it".to_owned())
+    } else {
+        TransportError::Cut(in_words(error))
+    }
+}
+
+/// Says in words why a connection cannot be opened.
+pub(super) fn of_connecting(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "the connection is refused; nothing listens there".to_owned(),
+        io::ErrorKind::TimedOut => "nothing answers there".to_owned(),
+        io::ErrorKind::UnexpectedEof => "the other side hung up while connecting".to_owned(),
+        _ => in_words(error),
+    }
+}
+
+/// Returns an error and its causes as one line: hyper and TLS keep the telling part at the bottom.
+pub(super) fn in_words(error: &dyn Error) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_words = cause.to_string();
+        if !words.contains(&cause_words) {
+            words = format!("{words}: {cause_words}");
+        }
+        source = cause.source();
+    }
+    words
+}
