@@ -1,1 +1,71 @@
-fn main() {}
+//! Every chore of this repository, so that a person and the CI do the same thing: `cargo xtask --help`.
+//!
+//! It deliberately has no library and no dependency on the crates it looks after (a bench, which measures them, is the
+//! exception): a broken tree must still be able to say what is broken.
+#![expect(clippy::disallowed_methods, reason = "starting programs and reading their environment is what this is for")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is a program for the terminal")]
+
+mod bench;
+mod generate;
+mod shell;
+mod test;
+mod tidy;
+mod tools;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", about = "The chores of this repository")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs everything that is tested, and installs what that needs where it may.
+    Test {
+        /// Run only these steps.
+        steps: Vec<String>,
+    },
+    /// Checks the repository itself: names, sizes, documents and what they claim.
+    Tidy,
+    /// Writes the generated reference under docs/reference.
+    Generate {
+        /// Write nothing; fail if a file is out of date.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Runs a benchmark, or lists them.
+    Bench {
+        /// Which one; without it they are listed.
+        name: Option<String>,
+        /// What is passed on to the benchmark.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    // Not `main() -> Result`: that would print a backtrace of ours where the failure is in what we started.
+    match run(Args::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    let root = shell::root()?;
+    match command {
+        Command::Test { steps } => test::run(&root, &steps),
+        Command::Tidy => tidy::run(&root),
+        Command::Generate { check } => generate::run(&root, check),
+        Command::Bench { name, rest } => bench::run(&root, name.as_deref(), &rest),
+    }
+}
