@@ -1,1 +1,28 @@
-//! The crate `engine`.
+//! How work flows: a record's life, in order.
+//!
+//! [`run_step`] takes one step of a pipeline from its source to its sink, between [`begin`] and [`conclude`]. The modules are the stages that a record
+//! passes: `feed` pulls it and drops what is settled, `plan` renders its work, `admit` gets a permit or learns why not,
+//! `dispatch` keeps the flow full, `execute` makes an attempt, `classify` decides what a failure costs, `retry` says
+//! when to try again, `settle` makes the end durable and then shows it, `status` adds up the events for people, and
+//! `finish` writes the outputs in source order and closes the accounts.
+//!
+//! The engine knows no vendor, no format, no database and no protocol: it sees the ports of `domain` and nothing else.
+
+mod admit;
+mod classify;
+mod derived;
+mod dispatch;
+mod execute;
+mod feed;
+mod finish;
+mod plan;
+mod retry;
+mod run;
+mod settle;
+mod status;
+
+pub use derived::DerivedSource;
+pub use finish::{Checked, StepAccount};
+pub use retry::{Backoff, Budgets, Pause};
+pub use run::{Context, Control, EngineError, Flow, Step, StepEnd, begin, conclude, run_step};
+pub use status::{Snapshot, Status};

@@ -1,6 +1,6 @@
 //! Numbers that look random and repeat exactly.
 
-/// A generator (SplitMix64, by Steele, Lea and Flood, 2014) that gives the same numbers for the same seed everywhere.
+/// A generator (`SplitMix64`, by Steele, Lea and Flood, 2014) that gives the same numbers for the same seed everywhere.
 #[derive(Clone, Debug)]
 pub struct Draw(u64);
 

@@ -1,8 +1,15 @@
-//! What tests need and products must not ship: the disk that crashes, fakes with scripted faults, and one conformance
-//! suite per port.
+//! What tests need and products must not ship: the disk that crashes, fakes with scripted faults, the five kinds of
+//! work in small, and one conformance suite per port.
 
+mod clock;
 mod crash_disk;
 mod draw;
+pub mod five_kinds;
+mod memory;
+mod scripted;
 
+pub use clock::SteppingClock;
 pub use crash_disk::CrashDisk;
 pub use draw::Draw;
+pub use memory::{MemoryJournal, MemorySink, MemorySource, Shown};
+pub use scripted::{Reply, ScriptedHandler, answer};

@@ -1,0 +1,211 @@
+//! Pulling records under backpressure, dropping what is settled, forming items.
+
+use std::{collections::HashMap, sync::Arc};
+
+use domain::{
+    Failure, Planned, Record, RecordKey, SettledSet, SkipReason, Spent, StepNumber, WorkItem,
+    ports::{Grouping, Handler, KeyTable, OpenItem, Prior, Source},
+};
+use tokio::sync::mpsc;
+
+use crate::{
+    plan::{self, Plan},
+    run::EngineError,
+};
+
+/// A work item with what earlier attempts left behind.
+pub(crate) struct Item {
+    pub(crate) work: WorkItem,
+    pub(crate) spent: Spent,
+    pub(crate) prior: Prior,
+}
+
+impl Item {
+    /// Returns about how much memory it holds, in bytes.
+    pub(crate) fn weight(&self) -> usize {
+        self.work.members.iter().map(|(record, planned)| record.bytes.len() + planned.body.len() + 512).sum()
+    }
+}
+
+/// What the feed hands on.
+pub(crate) enum Fed {
+    /// Work to do.
+    Item(Box<Item>),
+    /// A record that is settled without work.
+    Skip(Record, SkipReason, String),
+    /// A record that failed before any attempt.
+    Fail(Record, Failure),
+}
+
+/// Where the feed reads, and what it needs to know.
+pub(crate) struct Feed {
+    pub(crate) step: StepNumber,
+    pub(crate) source: Arc<dyn Source>,
+    pub(crate) handler: Arc<dyn Handler>,
+    pub(crate) limit: Option<u64>,
+    pub(crate) keys: Option<Box<dyn KeyTable>>,
+    /// What was settled when the pass began. Nothing that is settled during a pass is read again in it.
+    pub(crate) settled: SettledSet,
+    pub(crate) spent: HashMap<RecordKey, Spent>,
+    pub(crate) open: HashMap<RecordKey, OpenItem>,
+    /// Position and offset to start from.
+    pub(crate) from: (u64, u64),
+}
+
+/// What the feed gives back at its end.
+pub(crate) struct FedAll {
+    /// Records in the source, up to the limit.
+    pub(crate) n_records: u64,
+    pub(crate) keys: Option<Box<dyn KeyTable>>,
+}
+
+/// Records are read and handed on in batches: so large, or so heavy.
+const BATCH: usize = 64;
+const BATCH_BYTES: usize = 1 << 20;
+
+impl Feed {
+    /// Reads the source to its end (or its limit) and sends what is to be done. Ends early, without error, when the
+    /// receiver is gone.
+    pub(crate) async fn run(mut self, sender: mpsc::Sender<Vec<Fed>>) -> Result<FedAll, EngineError> {
+        // An index of user keys that a crash of the machine made doubtful is filled again from the start.
+        let refill = self.keys.as_ref().is_some_and(|keys| !keys.is_whole());
+        let (position, offset) = if refill { (0, 0) } else { self.from };
+        let mut records = self.source.open(position, offset)?;
+        let mut former = Former::new(self.handler.grouping(), std::mem::take(&mut self.open), &self.settled);
+        let mut n_records = position;
+        let mut batch = Vec::with_capacity(BATCH);
+        let mut weight = 0;
+        'source: loop {
+            let reads = records.next(BATCH).await?;
+            if reads.is_empty() {
+                break;
+            }
+            for mut read in reads {
+                if self.limit.is_some_and(|limit| read.record.key.position >= limit) {
+                    break 'source;
+                }
+                // Positions are not always dense (derived records): the count is of those that were seen.
+                n_records += 1;
+                read.record.key.step = self.step;
+                if self.settled.contains(&read.record.key) {
+                    if refill
+                        && let (Some(keys), Ok(inspected)) = (&mut self.keys, self.source.inspect(&read.record))
+                        && let Some(user_key) = inspected.user_key
+                    {
+                        keys.insert(&user_key, read.record.key.position)?;
+                    }
+                    continue;
+                }
+                weight += read.record.bytes.len();
+                let planned = plan::plan(read, &*self.source, &*self.handler, self.keys.as_mut())?;
+                match planned {
+                    Plan::Skip(record, reason, message) => batch.push(Fed::Skip(record, reason, message)),
+                    Plan::Fail(record, failure) => batch.push(Fed::Fail(record, failure)),
+                    Plan::Work(record, planned) => {
+                        batch.extend(former.add(record, planned).map(|work| self.item(work)));
+                    }
+                }
+                if (batch.len() >= BATCH || weight >= BATCH_BYTES)
+                    && sender.send(std::mem::take(&mut batch)).await.is_err()
+                {
+                    return Ok(FedAll { n_records, keys: self.keys });
+                }
+                if batch.is_empty() {
+                    weight = 0;
+                }
+            }
+        }
+        batch.extend(former.rest().into_iter().map(|work| self.item(work)));
+        if !batch.is_empty() && sender.send(batch).await.is_err() {
+            return Ok(FedAll { n_records, keys: self.keys });
+        }
+        Ok(FedAll { n_records, keys: self.keys })
+    }
+
+    fn item(&self, (work, prior): (WorkItem, Prior)) -> Fed {
+        let spent = self.spent.get(&work.id).copied().unwrap_or_default();
+        Fed::Item(Box::new(Item { work, spent, prior }))
+    }
+}
+
+/// Forms items: single records, chunks, and again those items that an earlier process had begun.
+struct Former {
+    grouping: Grouping,
+    begun: HashMap<RecordKey, Begun>,
+    /// Which begun item a record belongs to.
+    member_of: HashMap<RecordKey, RecordKey>,
+    chunk: Vec<(Record, Planned)>,
+    chunk_bytes: usize,
+}
+
+/// An item that an earlier process had begun, while its records are read again.
+struct Begun {
+    item: OpenItem,
+    members: Vec<(Record, Planned)>,
+    n_awaited: u64,
+}
+
+impl Former {
+    fn new(grouping: Grouping, open: HashMap<RecordKey, OpenItem>, settled: &SettledSet) -> Self {
+        let mut member_of = HashMap::new();
+        let mut begun = HashMap::new();
+        for (id, item) in open {
+            let mut n_awaited = 0;
+            for member in &item.members {
+                let keys = (0..member.n).map(|n| RecordKey { position: member.first.position + n, ..member.first });
+                for key in keys.filter(|key| !settled.contains(key)) {
+                    member_of.insert(key, id);
+                    n_awaited += 1;
+                }
+            }
+            begun.insert(id, Begun { item, members: Vec::new(), n_awaited });
+        }
+        Self { grouping, begun, member_of, chunk: Vec::new(), chunk_bytes: 0 }
+    }
+
+    /// Adds a record; returns an item when one is complete.
+    fn add(&mut self, record: Record, planned: Planned) -> Option<(WorkItem, Prior)> {
+        if !self.member_of.is_empty()
+            && let Some(id) = self.member_of.remove(&record.key)
+            && let Some(begun) = self.begun.get_mut(&id)
+        {
+            begun.members.push((record, planned));
+            begun.n_awaited -= 1;
+            let is_complete = begun.n_awaited == 0;
+            return is_complete.then(|| self.take_begun(id)).flatten();
+        }
+        let Grouping::Chunk { records, bytes } = self.grouping else {
+            let work = WorkItem { id: record.key, members: vec![(record, planned)] };
+            return Some((work, Prior::default()));
+        };
+        self.chunk_bytes += planned.body.len();
+        self.chunk.push((record, planned));
+        (self.chunk.len() >= records || self.chunk_bytes >= bytes).then(|| self.take_chunk()).flatten()
+    }
+
+    /// Returns what is left when the source has ended: the last chunk, and begun items whose other members are settled
+    /// or gone.
+    fn rest(&mut self) -> Vec<(WorkItem, Prior)> {
+        let mut begun: Vec<RecordKey> = self.begun.keys().copied().collect();
+        begun.sort_unstable();
+        let mut rest: Vec<(WorkItem, Prior)> = begun.into_iter().filter_map(|id| self.take_begun(id)).collect();
+        rest.extend(self.take_chunk());
+        rest
+    }
+
+    fn take_begun(&mut self, id: RecordKey) -> Option<(WorkItem, Prior)> {
+        let Begun { item, members, .. } = self.begun.remove(&id)?;
+        if members.is_empty() {
+            return None;
+        }
+        let receipt = item.parked.map(|parked| parked.receipt);
+        Some((WorkItem { id, members }, Prior { notes: item.notes, receipt }))
+    }
+
+    fn take_chunk(&mut self) -> Option<(WorkItem, Prior)> {
+        let members = std::mem::take(&mut self.chunk);
+        self.chunk_bytes = 0;
+        let id = members.first()?.0.key;
+        Some((WorkItem { id, members }, Prior::default()))
+    }
+}

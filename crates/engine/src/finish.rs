@@ -1,0 +1,8 @@
+//! The end of a step: outputs in source order, and accounts that add up.
+
+mod account;
+mod merge;
+
+pub use account::{Checked, StepAccount};
+
+pub(crate) use merge::{Finish, finish};

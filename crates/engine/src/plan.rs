@@ -1,0 +1,50 @@
+//! From a record to its work: the part of a record's life that has no effects.
+
+use domain::{
+    Failure, Planned, Read, Record, SkipReason, Unplanned,
+    ports::{Handler, KeyTable, KeyTableError, Source},
+};
+
+/// What becomes of a record.
+pub(crate) enum Plan {
+    /// Work.
+    Work(Record, Planned),
+    /// It is settled without work.
+    Skip(Record, SkipReason, String),
+    /// It has failed before any attempt.
+    Fail(Record, Failure),
+}
+
+/// Looks into a record, checks its user key, and renders its work.
+pub(crate) fn plan(
+    read: Read,
+    source: &dyn Source,
+    handler: &dyn Handler,
+    keys: Option<&mut Box<dyn KeyTable>>,
+) -> Result<Plan, KeyTableError> {
+    let Read { record, flaw, .. } = read;
+    if let Some((reason, message)) = flaw {
+        return Ok(Plan::Skip(record, reason, message));
+    }
+    let inspected = match source.inspect(&record) {
+        Ok(inspected) => inspected,
+        Err((reason, message)) => return Ok(Plan::Skip(record, reason, message)),
+    };
+    if let (Some(keys), Some(user_key)) = (keys, inspected.user_key)
+        && let Some(earlier) = keys.insert(&user_key, record.key.position)?
+        && earlier != record.key.position
+    {
+        let message = format!(
+            "{} line {}: the key `{user_key}` stands in line {} already; make keys unique, or leave `key:` out",
+            source.name(),
+            record.origin.line,
+            earlier + 1
+        );
+        return Ok(Plan::Skip(record, SkipReason::DuplicateKey, message));
+    }
+    Ok(match handler.plan(&record) {
+        Ok(planned) => Plan::Work(record, planned),
+        Err(Unplanned::Skip(reason, message)) => Plan::Skip(record, reason, message),
+        Err(Unplanned::Fail(failure)) => Plan::Fail(record, failure),
+    })
+}

@@ -1,0 +1,210 @@
+//! One step from start to end: pass by pass until every record is settled, then the outputs.
+
+use std::{sync::Arc, time::Duration};
+
+use domain::{
+    Clock, Entry, Event, Header, Reporter, Started, StepNumber, StopReason, Stopped,
+    ports::{Handler, Journal, JournalError, KeyTable, KeyTableError, Recovered, Sink, SinkError, Source, SourceError},
+};
+use tokio::sync::watch;
+
+use crate::{
+    dispatch::{self, PassEnd},
+    finish::{self, StepAccount},
+    retry::{Backoff, Budgets, Pause},
+};
+
+/// What the user wants of a run that is under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Control {
+    /// Go on.
+    #[default]
+    Run,
+    /// Start nothing new, wait for what is in flight up to the grace period, then stop.
+    Drain,
+    /// Stop at once; what is in flight is asked again by the next start.
+    Stop,
+}
+
+/// How a step flows.
+#[derive(Clone, Debug)]
+pub struct Flow {
+    /// The most attempts in flight, whatever the lanes would allow.
+    pub max_in_flight: usize,
+    /// Failed attempts that are followed by another one, by group.
+    pub budgets: Budgets,
+    /// How long to wait before trying again.
+    pub backoff: Backoff,
+    /// A pause of the whole step after a failure on the way to the model.
+    pub pause: Option<Pause>,
+    /// How long one attempt may take.
+    pub deadline: Duration,
+    /// How long a drain waits for what is in flight.
+    pub grace: Duration,
+    /// Feeds the jitter.
+    pub seed: u64,
+}
+
+impl Default for Flow {
+    fn default() -> Self {
+        Self {
+            max_in_flight: 4096,
+            budgets: Budgets::default(),
+            backoff: Backoff::default(),
+            pause: None,
+            deadline: Duration::from_secs(600),
+            grace: Duration::from_secs(30),
+            seed: 0,
+        }
+    }
+}
+
+/// One step, ready to run.
+pub struct Step {
+    /// Its number in the pipeline.
+    pub number: StepNumber,
+    /// Its name.
+    pub name: String,
+    /// Where records come from.
+    pub source: Arc<dyn Source>,
+    /// What is done with them.
+    pub handler: Arc<dyn Handler>,
+    /// Where outcomes go.
+    pub sink: Box<dyn Sink>,
+    /// How it flows.
+    pub flow: Flow,
+    /// Only so many records from the start of the source.
+    pub limit: Option<u64>,
+    /// The user keys seen so far, where a key field is configured.
+    pub keys: Option<Box<dyn KeyTable>>,
+}
+
+/// What a step works with.
+#[derive(Clone)]
+pub struct Context {
+    /// The truth.
+    pub journal: Arc<dyn Journal>,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// The reader of events.
+    pub reporter: Arc<dyn Reporter>,
+    /// What the user wants.
+    pub control: watch::Receiver<Control>,
+    /// The version that is written into the journal.
+    pub version: String,
+}
+
+/// Why a step could not go on. The journal is sound in every case: the same command goes on where it stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The journal cannot be written.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The source cannot be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The output cannot be written.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// The table of user keys cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeyTableError),
+    /// A record is not what it was when it was settled.
+    #[error(
+        "`{source_name}` line {line} is not what it was when its answer was settled: the file was changed during the run; \
+         put the old file back, or start over with --fresh (the old run is kept)"
+    )]
+    SourceChanged {
+        /// The source.
+        source_name: String,
+        /// The line.
+        line: u64,
+    },
+    /// A defect of ours.
+    #[error("{0}; this is a defect of Tidemill, the journal is sound")]
+    Defect(String),
+}
+
+/// How a step ended.
+#[derive(Debug)]
+pub enum StepEnd {
+    /// Every record is settled and the outputs are in place.
+    Finished(StepAccount),
+    /// Outputs could not be completed: some records are not settled or their journal is damaged. The account tells.
+    Incomplete(StepAccount),
+    /// It stopped early and can be gone on with; so many answers were lost in flight.
+    Stopped(StopReason, usize),
+}
+
+/// Runs a step, or goes on with it: `recovered` is what the journal knew when it was opened.
+///
+/// # Errors
+/// Where the journal, the source or the sink fail; records never do.
+pub async fn run_step(step: Step, context: &Context, recovered: &mut Recovered) -> Result<StepEnd, EngineError> {
+    let Step { number, name, source, handler, mut sink, flow, limit, mut keys } = step;
+    let is_new = recovered.settled.n_settled(number) == 0;
+    sink = dispatch::blocking(move || {
+        let mut sink = sink;
+        sink.prepare().and_then(|()| sink.open(is_new)).map(|()| sink)
+    })
+    .await??;
+    let n_settled = recovered.settled.n_settled(number);
+    context.reporter.on(&Event::StepStarted {
+        step: number,
+        name: name.clone(),
+        n_settled,
+        n_asked_again: recovered.n_asked_again_before,
+    });
+
+    // A pass reads the source once. Members of a chunk that came back without an answer are left for the next pass,
+    // which finds them like a restart would; budgets see to it that passes end.
+    let n_records = loop {
+        let pass = dispatch::Pass {
+            step: number,
+            source: Arc::clone(&source),
+            handler: Arc::clone(&handler),
+            sink,
+            flow: flow.clone(),
+            limit,
+            keys: keys.take(),
+        };
+        let (end, done) = dispatch::run_pass(pass, context, recovered).await?;
+        (sink, keys) = (done.sink, done.keys);
+        match end {
+            PassEnd::Stopped(reason, n_lost) => return Ok(StepEnd::Stopped(reason, n_lost)),
+            PassEnd::Read { n_records, is_settled: true } => break n_records,
+            PassEnd::Read { .. } => {}
+        }
+    };
+    context.reporter.on(&Event::SourceRead { step: number, n_records });
+    context.reporter.on(&Event::Finishing { step: number });
+    finish::finish(finish::Finish { step: number, name, source, sink, limit }, context, recovered).await
+}
+
+/// Begins a process's work on a run: journals that it began, and how many answers were lost with the process before.
+///
+/// # Errors
+/// Where the journal cannot be written.
+pub async fn begin(context: &Context, recovered: &mut Recovered) -> Result<(), EngineError> {
+    let asked_again = std::mem::take(&mut recovered.n_lost_in_flight);
+    let started = Started { at: context.clock.now(), version: context.version.clone(), asked_again };
+    context.journal.append(vec![entry(Header::Started(started))]).await?;
+    recovered.n_asked_again_before += asked_again;
+    recovered.n_processes += 1;
+    Ok(())
+}
+
+/// Ends a process's work on a run in good order. Not to be called where answers were lost in flight: without this word
+/// the next start counts them from their marks.
+///
+/// # Errors
+/// Where the journal cannot be written.
+pub async fn conclude(context: &Context, reason: &str) -> Result<(), EngineError> {
+    let stopped = Stopped { at: context.clock.now(), reason: reason.to_owned() };
+    context.journal.append(vec![entry(Header::Stopped(stopped))]).await?;
+    Ok(())
+}
+
+pub(crate) fn entry(header: Header) -> Entry {
+    Entry { header, raw: bytes::Bytes::new() }
+}

@@ -1,0 +1,84 @@
+//! What the tests say in short.
+
+use std::{sync::Arc, time::Duration};
+
+use domain::ports::{Handler, Recovered};
+use engine::{Backoff, Budgets, Context, Control, EngineError, Flow, Step, StepAccount, StepEnd, run_step};
+use testkit::{MemoryJournal, MemorySink, MemorySource, Reply, ScriptedHandler, Shown, SteppingClock};
+use tokio::{sync::watch, time::Instant};
+
+pub(crate) const MS: Duration = Duration::from_millis(1);
+pub(crate) const S: Duration = Duration::from_secs(1);
+
+/// A run with fakes, in paused time.
+pub(crate) struct Story {
+    pub(crate) source: MemorySource,
+    pub(crate) handler: Arc<ScriptedHandler>,
+    pub(crate) journal: MemoryJournal,
+    pub(crate) shown: Shown,
+    pub(crate) flow: Flow,
+    pub(crate) control: watch::Sender<Control>,
+}
+
+impl Story {
+    pub(crate) fn of(
+        n_records: u64,
+        width: usize,
+        script: impl Fn(domain::RecordKey, u32) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let flow = Flow {
+            budgets: Budgets { api: 3, content: 1, system: 2 },
+            backoff: Backoff { first: S, max: 60 * S },
+            deadline: 30 * S,
+            grace: 10 * S,
+            seed: 1,
+            ..Flow::default()
+        };
+        Self {
+            source: MemorySource::counting(n_records),
+            handler: Arc::new(ScriptedHandler::new(width, script)),
+            journal: MemoryJournal::default(),
+            shown: Shown::default(),
+            flow,
+            control: watch::Sender::new(Control::Run),
+        }
+    }
+
+    pub(crate) async fn run(&self) -> Result<StepEnd, EngineError> {
+        let context = Context {
+            journal: Arc::new(self.journal.clone()),
+            clock: Arc::new(SteppingClock::new(1)),
+            reporter: Arc::new(()),
+            control: self.control.subscribe(),
+            version: "test".to_owned(),
+        };
+        let step = step(self.source.clone(), self.handler.clone(), &self.shown, self.flow.clone());
+        run_step(step, &context, &mut Recovered::default()).await
+    }
+
+    pub(crate) async fn finished(&self) -> (StepAccount, Duration) {
+        let begun = Instant::now();
+        match self.run().await.unwrap() {
+            StepEnd::Finished(account) => (account, begun.elapsed()),
+            other => panic!("not finished: {other:?}"),
+        }
+    }
+
+    /// Returns the attempts that the outcome of a record counts.
+    pub(crate) fn attempts_of(&self, position: usize) -> u32 {
+        self.shown.merged.lock().unwrap().as_ref().unwrap()[position].attempts
+    }
+}
+
+pub(crate) fn step(source: MemorySource, handler: Arc<dyn Handler>, shown: &Shown, flow: Flow) -> Step {
+    Step {
+        number: 0,
+        name: "step".to_owned(),
+        source: Arc::new(source),
+        handler,
+        sink: Box::new(MemorySink::new(shown)),
+        flow,
+        limit: None,
+        keys: None,
+    }
+}

@@ -1,0 +1,213 @@
+//! Ports in memory.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use domain::{
+    BoxFuture, EndClass, Entry, Header, Located, Origin, Outcome, Read, Record, RecordKey, SkipReason, StepNumber,
+    ports::{
+        Artefact, Change, Fingerprint, Found, Inspected, Journal, JournalError, Merge, Outcomes, Projection, Records,
+        Sink, SinkError, Source, SourceError,
+    },
+};
+use serde_json::value::RawValue;
+
+/// Records from a list.
+#[derive(Clone, Debug, Default)]
+pub struct MemorySource {
+    lines: Arc<Vec<Bytes>>,
+    n_read: Arc<AtomicUsize>,
+}
+
+impl MemorySource {
+    /// Makes `n` records `{"n":0}`, `{"n":1}` and so on.
+    #[must_use]
+    pub fn counting(n: u64) -> Self {
+        let lines = (0..n).map(|i| Bytes::from(format!(r#"{{"n":{i}}}"#))).collect();
+        Self { lines: Arc::new(lines), n_read: Arc::default() }
+    }
+
+    /// Returns how many records have been read, over all readings.
+    #[must_use]
+    pub fn n_read(&self) -> usize {
+        self.n_read.load(Ordering::Relaxed)
+    }
+}
+
+impl Source for MemorySource {
+    fn name(&self) -> String {
+        "memory".to_owned()
+    }
+
+    fn fingerprint(&self) -> Result<Fingerprint, SourceError> {
+        Ok(Fingerprint { parts: vec![self.name()], lengths: vec![self.lines.len() as u64], samples: Vec::new() })
+    }
+
+    fn compare(&self, before: &Fingerprint) -> Result<Change, SourceError> {
+        let now = self.fingerprint()?;
+        Ok(if now == *before { Change::Unchanged } else { Change::Appended { now } })
+    }
+
+    fn open(&self, position: u64, _offset: u64) -> Result<Box<dyn Records>, SourceError> {
+        Ok(Box::new(MemoryRecords { source: self.clone(), position }))
+    }
+
+    fn inspect(&self, record: &Record) -> Result<Inspected, (SkipReason, String)> {
+        let text = std::str::from_utf8(&record.bytes).map_err(|e| (SkipReason::BadText, e.to_string()))?;
+        serde_json::from_str::<&RawValue>(text).map_err(|e| (SkipReason::BadRecord, e.to_string()))?;
+        Ok(Inspected { user_key: None })
+    }
+}
+
+struct MemoryRecords {
+    source: MemorySource,
+    position: u64,
+}
+
+impl Records for MemoryRecords {
+    fn next(&mut self, max: usize) -> BoxFuture<'_, Result<Vec<Read>, SourceError>> {
+        let from = self.position as usize;
+        let to = (from + max).min(self.source.lines.len());
+        let reads: Vec<Read> = (from..to)
+            .map(|i| {
+                let record = Record {
+                    key: RecordKey { step: 0, part: 0, sample: 0, position: i as u64 },
+                    origin: Origin { line: i as u64 + 1, offset: i as u64 },
+                    bytes: self.source.lines[i].clone(),
+                };
+                Read { record, next_offset: i as u64 + 1, flaw: None }
+            })
+            .collect();
+        self.position = to as u64;
+        self.source.n_read.fetch_add(reads.len(), Ordering::Relaxed);
+        Box::pin(async move { Ok(reads) })
+    }
+}
+
+/// What a [`MemorySink`] shows. It outlives the sink, as files outlive a process.
+#[derive(Clone, Debug, Default)]
+pub struct Shown {
+    /// Live projections, in order.
+    pub live: Arc<Mutex<Vec<(RecordKey, EndClass)>>>,
+    /// The final output, once it is in place.
+    pub merged: Arc<Mutex<Option<Vec<Outcome>>>>,
+}
+
+/// A sink that keeps what it is given.
+#[derive(Debug, Default)]
+pub struct MemorySink {
+    shown: Shown,
+}
+
+impl MemorySink {
+    /// Makes a sink that shows into `shown`.
+    #[must_use]
+    pub fn new(shown: &Shown) -> Self {
+        Self { shown: shown.clone() }
+    }
+}
+
+impl Sink for MemorySink {
+    fn prepare(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    fn open(&mut self, _is_new: bool) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    fn project(&mut self, settled: &[Projection]) -> Result<(), SinkError> {
+        let shown = settled.iter().map(|p| (p.outcome.key, p.outcome.end.class()));
+        self.shown.live.lock().expect("no holder panics").extend(shown);
+        Ok(())
+    }
+
+    fn restore(&mut self, _record: &Record) -> Result<Option<Box<RawValue>>, SinkError> {
+        Ok(None)
+    }
+
+    fn merge(&mut self) -> Result<Box<dyn Merge>, SinkError> {
+        Ok(Box::new(MemoryMerge { shown: self.shown.clone(), outcomes: Vec::new() }))
+    }
+}
+
+struct MemoryMerge {
+    shown: Shown,
+    outcomes: Vec<Outcome>,
+}
+
+impl Merge for MemoryMerge {
+    fn write(&mut self, _record: &Record, outcome: &Outcome) -> Result<(), SinkError> {
+        self.outcomes.push(outcome.clone());
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<Vec<Artefact>, SinkError> {
+        *self.shown.merged.lock().expect("no holder panics") = Some(self.outcomes);
+        Ok(Vec::new())
+    }
+}
+
+/// A journal without a disk: durable at once, so that it can be used in paused time.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryJournal {
+    entries: Arc<Mutex<Vec<Entry>>>,
+    /// Appends that succeed before one fails; `None` for ever.
+    appends_left: Arc<Mutex<Option<usize>>>,
+}
+
+impl MemoryJournal {
+    /// Returns what was appended.
+    #[must_use]
+    pub fn entries(&self) -> Vec<Entry> {
+        self.entries.lock().expect("no holder panics").clone()
+    }
+
+    /// Lets every append after `n` more fail, as a full disk does.
+    pub fn fail_after(&self, n: usize) {
+        *self.appends_left.lock().expect("no holder panics") = Some(n);
+    }
+}
+
+impl Journal for MemoryJournal {
+    fn append(&self, entries: Vec<Entry>) -> BoxFuture<'_, Result<Located, JournalError>> {
+        Box::pin(async move {
+            if let Some(left) = &mut *self.appends_left.lock().expect("no holder panics") {
+                if *left == 0 {
+                    return Err(JournalError("no space left".to_owned()));
+                }
+                *left -= 1;
+            }
+            self.entries.lock().expect("no holder panics").extend(entries);
+            Ok(Located { segment: 1, offset: 0 })
+        })
+    }
+
+    fn asking(&self, _slot: u32, _key: &RecordKey, _attempt: u32) -> Result<(), JournalError> {
+        Ok(())
+    }
+
+    fn outcomes(&self, _step: StepNumber) -> Result<Box<dyn Outcomes>, JournalError> {
+        let mut outcomes = HashMap::new();
+        for entry in self.entries() {
+            if let Header::Outcome(outcome) = &entry.header {
+                outcomes.insert(outcome.key, entry);
+            }
+        }
+        Ok(Box::new(MemoryOutcomes(outcomes)))
+    }
+}
+
+struct MemoryOutcomes(HashMap<RecordKey, Entry>);
+
+impl Outcomes for MemoryOutcomes {
+    fn of(&mut self, key: &RecordKey) -> Result<Found, JournalError> {
+        Ok(self.0.get(key).map_or(Found::Nothing, |entry| Found::Outcome(Box::new(entry.clone()))))
+    }
+}
