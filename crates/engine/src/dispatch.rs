@@ -54,8 +54,6 @@ pub(crate) struct PassDone {
 pub(crate) enum PassEnd {
     /// The source was read to its end, and whatever was begun has ended.
     Read {
-        /// Records in the source.
-        n_records: u64,
         /// Whether every one of them is settled; if not, another pass is due.
         is_settled: bool,
     },
@@ -201,7 +199,12 @@ impl Flowing<'_> {
                 },
                 ended = join(&mut self.feeding), if self.feeding.is_some() => {
                     self.feeding = None;
-                    self.fed_all = Some(ended.map_err(defect)??);
+                    let fed_all = ended.map_err(defect)??;
+                    if self.stopping.is_none() {
+                        let n_records = fed_all.n_records;
+                        self.context.reporter.on(&Event::SourceRead { step: self.step, n_records });
+                    }
+                    self.fed_all = Some(fed_all);
                 }
                 () = tokio::time::sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
                 () = handler.width_freed(), if for_width => {}
@@ -434,7 +437,7 @@ impl Flowing<'_> {
         let done = PassDone { sink, keys: fed_all.keys };
         let end = match self.stopping {
             Some(reason) => PassEnd::Stopped(reason, n_lost),
-            None => PassEnd::Read { n_records: fed_all.n_records, is_settled: self.is_complete },
+            None => PassEnd::Read { is_settled: self.is_complete },
         };
         Ok((end, done))
     }

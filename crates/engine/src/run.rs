@@ -158,7 +158,7 @@ pub async fn run_step(step: Step, context: &Context, recovered: &mut Recovered) 
 
     // A pass reads the source once. Members of a chunk that came back without an answer are left for the next pass,
     // which finds them like a restart would; budgets see to it that passes end.
-    let n_records = loop {
+    loop {
         let pass = dispatch::Pass {
             step: number,
             source: Arc::clone(&source),
@@ -172,11 +172,10 @@ pub async fn run_step(step: Step, context: &Context, recovered: &mut Recovered) 
         (sink, keys) = (done.sink, done.keys);
         match end {
             PassEnd::Stopped(reason, n_lost) => return Ok(StepEnd::Stopped(reason, n_lost)),
-            PassEnd::Read { n_records, is_settled: true } => break n_records,
-            PassEnd::Read { .. } => {}
+            PassEnd::Read { is_settled: true } => break,
+            PassEnd::Read { is_settled: false } => {}
         }
-    };
-    context.reporter.on(&Event::SourceRead { step: number, n_records });
+    }
     context.reporter.on(&Event::Finishing { step: number });
     finish::finish(finish::Finish { step: number, name, source, sink, limit }, context, recovered).await
 }

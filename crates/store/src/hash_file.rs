@@ -20,7 +20,7 @@ use std::{
     sync::Arc,
 };
 
-use domain::ports::{Disk, DiskFile};
+use domain::ports::{Disk, DiskFile, KeyTable, KeyTableError};
 
 const MAGIC: &[u8; 16] = b"TIDEMILL-HASHES\0";
 const VERSION: u32 = 1;
@@ -228,6 +228,35 @@ fn encode(key: u128, number: u64) -> [u8; SLOT] {
     slot[..16].copy_from_slice(&key.to_le_bytes());
     slot[16..].copy_from_slice(&(number + 1).to_le_bytes());
     slot
+}
+
+/// The user keys of one source: a table of their hashes. Two keys are taken for one only if 128 bits agree.
+#[derive(Debug)]
+pub struct UserKeys {
+    table: HashFile,
+    is_whole: bool,
+}
+
+impl UserKeys {
+    /// Opens the table at `path`; see [`HashFile::open`].
+    ///
+    /// # Errors
+    /// As the file system says.
+    pub fn open(disk: Arc<dyn Disk>, path: &Path, boot: u64) -> Result<Self, HashFileError> {
+        let (table, is_whole) = HashFile::open(disk, path, boot)?;
+        Ok(Self { table, is_whole })
+    }
+}
+
+impl KeyTable for UserKeys {
+    fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
+    fn insert(&mut self, key: &str, position: u64) -> Result<Option<u64>, KeyTableError> {
+        let hash = xxhash_rust::xxh3::xxh3_128(key.as_bytes());
+        self.table.insert(hash, position).map_err(|e| KeyTableError(e.to_string()))
+    }
 }
 
 #[cfg(test)]

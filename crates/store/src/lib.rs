@@ -15,7 +15,7 @@ mod manifest;
 mod run_folder;
 
 pub use disk::LocalDisk;
-pub use hash_file::{HashFile, HashFileError};
+pub use hash_file::{HashFile, HashFileError, UserKeys};
 pub use journal::{Journal, Options};
 pub use manifest::{FORMAT_VERSION, Manifest, ManifestError, RunState};
 pub use run_folder::{Locked, RunFolder, RunFolderError, RunLock};

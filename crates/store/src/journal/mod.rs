@@ -87,6 +87,16 @@ impl Journal {
         Ok((Self { shared: Arc::new(shared) }, recovered))
     }
 
+    /// Tells what the journal in `folder` knows without changing anything, so that it can be asked about a run that
+    /// another process works on. Budgets and items in progress are left out. The flag says whether the last process
+    /// stopped in good order.
+    ///
+    /// # Errors
+    /// Where the files cannot be read.
+    pub fn peek(disk: &dyn Disk, folder: &Path) -> Result<(Recovered, bool), JournalError> {
+        recover::peek(disk, folder)
+    }
+
     /// Reads every outcome of the sealed part and returns the damaged ones: seconds per ten gigabytes.
     ///
     /// # Errors

@@ -326,6 +326,27 @@ fn has_unsettled(members: &[Member], settled: &SettledSet) -> bool {
     })
 }
 
+/// See [`super::Journal::peek`].
+pub(super) fn peek(disk: &dyn Disk, folder: &Path) -> Result<(Recovered, bool), JournalError> {
+    let mut fold = Fold::default();
+    let paths = segments(disk, folder)?;
+    for (_, path) in &paths {
+        let index_path = index::path_of(path);
+        if let Some(index) = Index::read(disk, &index_path).map_err(|e| failed(&index_path, "read", &e))? {
+            fold.take(&index);
+            continue;
+        }
+        let mut index = Index::default();
+        let file = disk.open(path, false).map_err(|e| failed(path, "open", &e))?;
+        let scanned = segment::scan(&*file, path, &mut |entry, offset, end| index.add(&entry, offset, end))
+            .map_err(|e| failed(path, "read", &e))?;
+        fold.recovered.damage.extend(scanned.damage);
+        fold.recovered.torn_bytes += scanned.torn;
+        fold.take(&index);
+    }
+    Ok((fold.recovered, fold.stopped))
+}
+
 /// See [`super::Journal::verify`].
 pub(super) fn verify(disk: &dyn Disk, folder: &Path) -> Result<Vec<Damage>, JournalError> {
     let mut damage = Vec::new();
