@@ -1,1 +1,39 @@
-//! The crate `gateway`.
+//! Which upstream answers.
+//!
+//! A request names a route; a route leads to models; a model is a weighted place on a channel. This crate knows the
+//! state of every such upstream (its width, its health, its turn) and keeps it to itself: engine and work see a
+//! [`domain::ports::ModelClient`] that gives a permit or says when and why not. It fails over between upstreams within
+//! one attempt and never asks twice over time; it speaks no wire format (that is `provider`) and keeps no queue (the
+//! engine's ready queue is the only one).
+//!
+//! In the order of a request's life:
+//!
+//! - `config`, `resolve`: what the models file says, and what comes of it
+//! - `client`: the port; `reserve` before a request, `complete` with it
+//! - `lanes`: the state of all upstreams; `limit`, `health`, `balance` say whether one has a place, is well, has its turn
+//! - `failover`, `forward`: one upstream after the other, each asked once
+//!
+//! ```
+//! let file: gateway::ModelsFile = serde_json::from_str(
+//!     r#"{"channels": {"local": {"url": "http://127.0.0.1:8000/v1"}}, "models": [{"name": "small", "channel": "local"}]}"#,
+//! )?;
+//! let resolved = gateway::resolve(&file, &|_| None, &|_| Err(std::io::ErrorKind::NotFound.into()));
+//! assert_eq!(resolved.map(|it| it.routes["auto"].clone()), Ok(vec![0]));
+//! # Ok::<(), serde_json::Error>(())
+//! ```
+
+mod balance;
+mod client;
+mod config;
+mod failover;
+mod forward;
+mod health;
+mod jitter;
+mod lanes;
+mod limit;
+mod resolve;
+
+pub use client::Gateway;
+pub use config::{Channel, Key, Model, ModelsFile, Setting};
+pub use forward::Forward;
+pub use resolve::{ConfigMistake, Resolved, Upstream, resolve};

@@ -19,7 +19,8 @@ pub struct Replied {
 pub struct Failed {
     /// How it failed. Who pays is not decided here.
     pub failure: Failure,
-    /// Whether there was a connection at all. Without one the vendor cannot be working on the request.
+    /// Whether there was a connection at all. Without one the vendor is not working on the request, and nothing was
+    /// learned about it.
     pub is_reached: bool,
     /// What came back, if anything, for the journal.
     pub body: Bytes,

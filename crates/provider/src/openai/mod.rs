@@ -70,7 +70,7 @@ impl Chat {
     ) -> Result<Replied, Failed> {
         let body = encode::with_model(body, &self.model).map_err(|e| Failed {
             failure: Failure::new(FailureKind::Rejected, format!("the request body is {e}")),
-            is_reached: true,
+            is_reached: false,
             body: Bytes::new(),
         })?;
         let request = Request { path: self.path.clone(), headers: self.headers.clone(), body };

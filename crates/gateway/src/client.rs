@@ -1,0 +1,76 @@
+//! The gateway as work and engine see it.
+
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+use domain::{
+    BoxFuture, Clock, Failure,
+    ports::{ModelAnswer, ModelClient, ModelRequest, Permit, Reservation, Reserve},
+};
+use provider::transport::Transport;
+
+use crate::{
+    failover,
+    forward::{Forward, Wire},
+    lanes::{Lanes, Picked},
+    resolve::Resolved,
+};
+
+/// The gateway in process.
+pub struct Gateway {
+    lanes: Arc<Lanes>,
+    forward: Arc<dyn Forward>,
+    names: Vec<Arc<str>>,
+}
+
+impl Gateway {
+    /// Makes a gateway that speaks to the upstreams through `transport`.
+    #[must_use]
+    pub fn new(resolved: &Resolved, transport: Arc<Transport>, clock: Arc<dyn Clock>) -> Self {
+        // Waits need only differ between processes, so the time at which this one began is seed enough.
+        let seed = clock.now().0;
+        let chats = resolved.upstreams.iter().map(|upstream| upstream.chat.clone()).collect();
+        Self::with_forward(resolved, Arc::new(Wire { chats, transport, clock }), seed)
+    }
+
+    /// Makes a gateway that sends through `forward`.
+    #[must_use]
+    pub fn with_forward(resolved: &Resolved, forward: Arc<dyn Forward>, seed: u64) -> Self {
+        let names = resolved.upstreams.iter().map(|upstream| Arc::clone(&upstream.name)).collect();
+        Self { lanes: Arc::new(Lanes::new(resolved, seed)), forward, names }
+    }
+
+    /// Returns whether `route` is the name of a route or a model here.
+    #[must_use]
+    pub fn knows(&self, route: &str) -> bool {
+        self.lanes.knows(route)
+    }
+}
+
+impl ModelClient for Gateway {
+    fn reserve(&self, ask: &Reservation<'_>) -> Reserve {
+        match self.lanes.pick(ask.route, &[]) {
+            Picked::Place(place) => Reserve::Permit(Permit::new(place)),
+            Picked::NotBefore(not_before) => Reserve::NotBefore(not_before),
+            Picked::Closed(failure) => Reserve::Closed(failure),
+        }
+    }
+
+    fn width_freed(&self) -> BoxFuture<'_, ()> {
+        // Made here and not inside of an `async` block, so that it counts from now.
+        Box::pin(self.lanes.freed())
+    }
+
+    fn complete(&self, request: ModelRequest, permit: Permit) -> BoxFuture<'_, Result<ModelAnswer, (Failure, Bytes)>> {
+        Box::pin(failover::attempt(&self.lanes, &*self.forward, &self.names, request, permit))
+    }
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway").field("lanes", &self.lanes).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;
