@@ -54,7 +54,7 @@ pub(crate) fn run(root: &Path) -> Result<()> {
         n_found += found.len();
     }
     if n_found > 0 {
-        bail!("tidy found {n_found} breaches");
+        bail!("tidy found breaches: {n_found}");
     }
     Ok(())
 }
