@@ -1,6 +1,33 @@
 //! The one binary, and the one place of concrete types.
+//!
+//! A command line becomes a command (`args`, `commands/`); a pipeline file becomes a [`pipeline::Pipeline`] (`config/`
+//! reads, `pipeline` checks); a pipeline becomes steps with real sources, sinks and models (`compose/`). What goes to
+//! standard output is data; everything said to people goes to standard error.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the commands that read configuration come next"))]
+mod args;
+mod clock;
+mod commands;
+mod compose;
 mod config;
+mod exit;
+#[cfg(debug_assertions)]
+mod kill_points;
+mod pipeline;
+mod progress;
+mod signals;
+mod talk;
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let args = args::Args::parse();
+    match commands::run(args) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            talk::error(&error);
+            exit::of(&error).into()
+        }
+    }
+}

@@ -68,6 +68,13 @@ impl Diagnostic {
         self
     }
 
+    /// Takes what stands at the place, and all that follows it in its line, out of what is shown.
+    pub(crate) fn hiding_the_place(mut self) -> Self {
+        self.line_text = self.line_text.chars().take(self.span.column - 1).chain("[not shown]".chars()).collect();
+        self.span.length = 11;
+        self
+    }
+
     /// Makes it a warning.
     pub(crate) fn into_warning(mut self) -> Self {
         self.severity = Severity::Warning;

@@ -69,12 +69,10 @@ impl Node {
     }
 
     /// Returns the key and the value that stand under `name`, in a map or, by index, in a list. A list has no keys.
-    fn child(&self, name: &str) -> Option<(Option<&Node>, &Node)> {
+    fn child(&self, name: &str) -> Option<&Node> {
         match &self.kind {
-            Kind::Map(entries) => {
-                entries.iter().find(|(key, _)| key.text() == Some(name)).map(|(key, value)| (Some(key), value))
-            }
-            Kind::Seq(items) => items.get(name.parse::<usize>().ok()?).map(|item| (None, item)),
+            Kind::Map(entries) => entries.iter().find(|(key, _)| key.text() == Some(name)).map(|(_, value)| value),
+            Kind::Seq(items) => items.get(name.parse::<usize>().ok()?),
             Kind::Scalar { .. } => None,
         }
     }
@@ -121,12 +119,14 @@ impl Document {
 
     /// Returns where the value at `path` stands. An item of a list is named by its index from 0.
     pub(crate) fn at(&self, path: &[&str]) -> Option<Span> {
-        self.find(path).map(|(_, value)| value.span)
+        self.find(path).map(|value| value.span)
     }
 
-    /// Returns where the key of the value at `path` stands. The root and the items of a list have none.
-    pub(crate) fn key_at(&self, path: &[&str]) -> Option<Span> {
-        self.find(path)?.0.map(|key| key.span)
+    /// Returns whether the value at `path` is a block (`|` or `>`), whose first line is the line below its place.
+    pub(crate) fn is_block(&self, path: &[&str]) -> bool {
+        let Some(span) = self.at(path) else { return false };
+        let line = lines(&self.text).nth(span.line - 1).unwrap_or_default();
+        line.chars().nth(span.column - 1).is_some_and(|c| matches!(c, '|' | '>'))
     }
 
     /// Returns the whole as JSON, keys in the order of the file.
@@ -146,8 +146,8 @@ impl Document {
         self.error(span, message).into_warning()
     }
 
-    fn find(&self, path: &[&str]) -> Option<(Option<&Node>, &Node)> {
-        path.iter().try_fold((None, &self.root), |(_, node), name| node.child(name))
+    fn find(&self, path: &[&str]) -> Option<&Node> {
+        path.iter().try_fold(&self.root, |node, name| node.child(name))
     }
 }
 

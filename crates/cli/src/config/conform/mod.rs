@@ -76,9 +76,27 @@ impl<'w> Walk<'w> {
         });
     }
 
+    /// A secret stands in the file itself, where only a reference to it may stand. It is not repeated to anybody.
+    fn secret(&mut self, place: &Place<'w>, schema: &Value) {
+        let example = schema.pointer("/examples/0").and_then(Value::as_object).and_then(|map| map.iter().next());
+        let message = format!("{} never stands in the file itself, where everybody can read it", place.name());
+        let mut diagnostic = self.document.error(place.node.span, message).hiding_the_place();
+        if let Some((name, value)) = example {
+            let value = value.as_str().unwrap_or_default();
+            diagnostic = diagnostic
+                .help(format!("write `{}: {{ {name}: {value} }}` with the place where it is found", place.key()));
+        }
+        self.mistakes.push(diagnostic);
+    }
+
     /// Collects what is wrong with the node at `place`.
     fn value(&mut self, place: &Place<'w>, schema: &'w Value) {
         let schema = self.schemas.follow(schema);
+        if schema.get("writeOnly").and_then(Value::as_bool) == Some(true)
+            && matches!(place.node.kind, Kind::Scalar { .. })
+        {
+            return self.secret(place, schema);
+        }
         let alternatives = self.schemas.alternatives(schema);
         if !alternatives.is_empty() {
             return self.choice(place, &alternatives);

@@ -13,13 +13,10 @@ fn span(line: usize, column: usize, length: usize) -> Option<Span> {
 }
 
 #[test]
-fn a_path_leads_to_its_value_and_key() {
+fn a_path_leads_to_its_value() {
     let (_, document, _) = sample("version: 1\nsteps:\n  a:\n    fields: [x, yy]\n    work:\n      prompt: {}\n");
     assert_eq!(document.at(&["version"]), span(1, 10, 1));
-    assert_eq!(document.key_at(&["version"]), span(1, 1, 7));
     assert_eq!(document.at(&["steps", "a", "fields", "1"]), span(4, 17, 2));
-    assert_eq!(document.key_at(&["steps", "a", "fields", "1"]), None);
-    assert_eq!(document.key_at(&["steps", "a", "work"]), span(5, 5, 4));
     assert_eq!(document.at(&["steps", "b"]), None);
     assert_eq!(document.at(&["steps", "a", "fields", "2"]), None);
     assert_eq!(document.at(&["version", "x"]), None);

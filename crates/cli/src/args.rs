@@ -1,0 +1,162 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+
+/// Takes a dataset and a fleet of AI models and finishes the job.
+///
+/// Exit status: 0 all records settled as the pipeline tolerates; 1 some failed or were skipped beyond that; 2 a mistake
+/// in the command line or a file; 3 a fault of the environment (disk, permissions, a run in use); 4 stopped early and
+/// resumable (dead key, no credit, outage); 130 interrupted, the state is safe.
+#[derive(Debug, Parser)]
+#[command(name = "tidemill", version, max_term_width = 100)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a pipeline, or go on with it where it was interrupted.
+    Run(Run),
+    /// Find every mistake in a pipeline file, without asking anything.
+    Check(Check),
+    /// List runs, and look after them.
+    Runs(Runs),
+    /// Be a vendor that follows a script: an OpenAI-shaped server on loopback, for tests and rehearsals.
+    Simulate(Simulate),
+    /// Write the reference documentation.
+    #[command(hide = true)]
+    Reference(Reference),
+}
+
+/// Where Tidemill keeps what must survive.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct State {
+    /// The folder for journals and manifests; users' outputs go elsewhere.
+    #[arg(long, value_name = "DIR", default_value = ".tidemill")]
+    pub(crate) state: PathBuf,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Run {
+    /// The pipeline file.
+    pub(crate) file: PathBuf,
+    /// Use this models file instead of the pipeline's.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) models: Option<PathBuf>,
+    /// Work on the first N records of each source only. A later run without it goes on with the rest.
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+    /// Start over; the old run is kept (`tidemill runs`).
+    #[arg(long, conflicts_with = "resume")]
+    pub(crate) fresh: bool,
+    /// Go on with an interrupted run, and fail if there is none. Without it and `--fresh`, whatever fits is done.
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// The run's id; a name and the time of its start unless given.
+    #[arg(long, value_name = "ID")]
+    pub(crate) task_id: Option<String>,
+    /// Ask again for records whose answers in the journal are damaged. They are paid for twice.
+    #[arg(long)]
+    pub(crate) reask_damaged: bool,
+    /// Print the account to standard output as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Check {
+    /// The pipeline file.
+    pub(crate) file: PathBuf,
+    /// Use this models file instead of the pipeline's.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) models: Option<PathBuf>,
+    /// Print mistakes to standard output as JSON, one a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Runs {
+    #[command(subcommand)]
+    pub(crate) command: Option<RunsCommand>,
+    /// Print JSON, one run a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunsCommand {
+    /// Show one run: what it is and how its records ended.
+    Show {
+        /// The run's id.
+        id: String,
+        /// Read the whole journal and report damage.
+        #[arg(long)]
+        verify: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        state: State,
+    },
+    /// Print a run's journal as JSON Lines: every outcome, failed attempt and raw answer.
+    Export {
+        /// The run's id.
+        id: String,
+        #[command(flatten)]
+        state: State,
+    },
+    /// Remove runs with their journals. Outputs stay.
+    Rm {
+        /// The runs' ids.
+        #[arg(required = true)]
+        ids: Vec<String>,
+        #[command(flatten)]
+        state: State,
+    },
+    /// Remove runs that are done, but for the last ones of each pipeline. Runs that can be gone on with stay.
+    Gc {
+        /// How many done runs of each pipeline to keep.
+        #[arg(long, value_name = "N", default_value_t = 3)]
+        keep: usize,
+        /// Only tell what would be removed.
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        state: State,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Simulate {
+    /// The port on 127.0.0.1; 0 lets the system choose.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) port: u16,
+    /// The script, in YAML; without it every answer comes at once and fits the schema that was asked for.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) script: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Reference {
+    /// The folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Args::command().debug_assert();
+    }
+}

@@ -1,0 +1,128 @@
+//! Which run a command line means: a new one, or one to go on with.
+
+use std::{collections::BTreeMap, path::Path};
+
+use domain::{Clock, Timestamp};
+use store::{Manifest, RunFolder, RunLock};
+
+use crate::{args::Run, clock, compose::identity, exit::ConfigurationError, pipeline::Ready, talk};
+
+/// The run to work on, locked.
+pub(super) struct Chosen {
+    pub(super) folder: RunFolder,
+    pub(super) manifest: Manifest,
+    pub(super) _lock: RunLock,
+}
+
+/// Finds the run that the command line means, or begins one.
+pub(super) fn choose(args: &Run, ready: &Ready, clock: &dyn Clock) -> anyhow::Result<Chosen> {
+    let state = &args.state.state;
+    let identity_parts = identity::parts(&ready.pipeline.steps.0);
+    let latest = latest(state, ready, args.task_id.as_deref())?;
+    let found = match latest {
+        Some(found) if !args.fresh => found,
+        Some(_) | None if args.resume => {
+            let message = format!("there is no run of `{}` to go on with; leave --resume out", ready.pipeline.name);
+            return Err(ConfigurationError(message).into());
+        }
+        earlier => {
+            if let (Some((folder, _)), Some(_)) = (&earlier, &args.task_id) {
+                let id = folder.id();
+                let message = format!(
+                    "a run with the id `{id}` exists; give another --task-id, or remove it with `tidemill runs rm {id}`"
+                );
+                return Err(ConfigurationError(message).into());
+            }
+            return begin(args, ready, identity_parts, clock.now());
+        }
+    };
+    let (folder, manifest) = found;
+    let lock = folder.lock()?;
+    if manifest.identity == identity::of(&identity_parts) {
+        return Ok(Chosen { folder, manifest, _lock: lock });
+    }
+    let what = identity::differences(&manifest.identity_parts, &identity_parts).join(", ");
+    let is_done = manifest.n_records.len() == ready.pipeline.steps.0.len() && !manifest.artefacts.is_empty();
+    if is_done && !args.resume && args.task_id.is_none() {
+        talk::say(format!("the pipeline has changed since run {} was done ({what}): a new run begins", folder.id()));
+        drop(lock);
+        return begin(args, ready, identity_parts, clock.now());
+    }
+    let message = format!(
+        "run {} is not finished, and the pipeline has changed since it began: {what}.\n\
+         Answers to the old and the new question must not be mixed. Either undo the change and run again to go on, or \
+         start over with --fresh (the old run is kept).",
+        folder.id()
+    );
+    Err(ConfigurationError(message).into())
+}
+
+/// The latest run of this pipeline file, or the one with this id.
+fn latest(state: &Path, ready: &Ready, id: Option<&str>) -> anyhow::Result<Option<(RunFolder, Manifest)>> {
+    let mut latest: Option<(RunFolder, Manifest)> = None;
+    for folder in RunFolder::list(state)? {
+        if id.is_some_and(|id| folder.id() != id) {
+            continue;
+        }
+        let manifest = Manifest::read(folder.path())?;
+        let is_ours = manifest.pipeline == ready.pipeline.name && manifest.file == ready.file;
+        if !is_ours && id.is_none() {
+            continue;
+        }
+        if latest.as_ref().is_none_or(|(_, other)| (other.begun, &other.id) <= (manifest.begun, &manifest.id)) {
+            latest = Some((folder, manifest));
+        }
+    }
+    Ok(latest)
+}
+
+fn begin(
+    args: &Run,
+    ready: &Ready,
+    identity_parts: BTreeMap<String, String>,
+    now: Timestamp,
+) -> anyhow::Result<Chosen> {
+    let id = match &args.task_id {
+        Some(id) if is_name(id) => id.clone(),
+        Some(id) => {
+            let message = format!("`{id}` cannot be a run's id: use letters, digits, `-`, `_` and `.`");
+            return Err(ConfigurationError(message).into());
+        }
+        None => unused(&args.state.state, &format!("{}-{}", ready.pipeline.name, clock::compact(now))),
+    };
+    let folder = RunFolder::new(&args.state.state, &id);
+    folder.create()?;
+    let lock = folder.lock()?;
+    let manifest = Manifest {
+        format: store::FORMAT_VERSION,
+        id,
+        pipeline: ready.pipeline.name.clone(),
+        file: ready.file.clone(),
+        frozen: ready.text.clone(),
+        identity: identity::of(&identity_parts),
+        identity_parts,
+        begun: now,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        limit: args.limit,
+        inputs: BTreeMap::new(),
+        artefacts: BTreeMap::new(),
+        n_records: BTreeMap::new(),
+    };
+    manifest.write(folder.path())?;
+    Ok(Chosen { folder, manifest, _lock: lock })
+}
+
+fn is_name(id: &str) -> bool {
+    !id.is_empty()
+        && !id.starts_with('.')
+        && id.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+}
+
+/// Two runs may begin in one second.
+fn unused(state: &Path, wanted: &str) -> String {
+    let is_free = |id: &String| !RunFolder::new(state, id).path().exists();
+    std::iter::once(wanted.to_owned())
+        .chain((2_u32..).map(|n| format!("{wanted}-{n}")))
+        .find(is_free)
+        .unwrap_or_else(|| wanted.to_owned())
+}

@@ -1,0 +1,21 @@
+//! The environment: variables and files of keys. The one place that reads them.
+
+use std::path::Path;
+
+use gateway::{ConfigMistake, ModelsFile, Resolved};
+
+/// Resolves a models file against the environment; files of keys lie relative to `folder`.
+pub(crate) fn resolve(models: &ModelsFile, folder: &Path) -> Result<Resolved, Vec<ConfigMistake>> {
+    gateway::resolve(models, &variable, &|path| std::fs::read_to_string(folder.join(path)))
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Returns what identifies this boot of the machine, or 0 where the system does not tell.
+pub(crate) fn boot() -> u64 {
+    let id = std::fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    if id.is_empty() { 0 } else { xxhash_rust::xxh3::xxh3_64(&id) }
+}

@@ -1,0 +1,65 @@
+//! What makes two runs the same run: everything that decides answers. Keys, limits, width and retries are not in it,
+//! and may change when a run is gone on with.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::pipeline::{StepConfig, WorkConfig};
+
+/// The parts of an identity by name, each as a hash: a change can be named, and a prompt does not stand in two places.
+pub(crate) fn parts(steps: &[(String, StepConfig)]) -> BTreeMap<String, String> {
+    let mut parts = BTreeMap::new();
+    let mut add = |name: String, value: &Value| {
+        // Whatever is left out and whatever is null are the same to those who read it.
+        if !value.is_null() {
+            parts.insert(name, hash(value.to_string().as_bytes()));
+        }
+    };
+    for (name, step) in steps {
+        let WorkConfig::Prompt(prompt) = &step.work;
+        if let Ok(Value::Object(prompt)) = serde_json::to_value(prompt) {
+            for (key, value) in prompt {
+                add(format!("steps.{name}.work.prompt.{key}"), &value);
+            }
+        }
+        let source = &step.source;
+        add(format!("steps.{name}.source.jsonl.path"), &Value::String(source.jsonl.path.display().to_string()));
+        add(format!("steps.{name}.source.jsonl.key"), &serde_json::json!(source.jsonl.key));
+        add(format!("steps.{name}.source.fields"), &serde_json::json!(source.fields));
+        add(format!("steps.{name}.source.require"), &serde_json::json!(source.require));
+    }
+    parts
+}
+
+/// The identity as one value.
+pub(crate) fn of(parts: &BTreeMap<String, String>) -> String {
+    let lines: Vec<String> = parts.iter().map(|(name, hash)| format!("{name} {hash}\n")).collect();
+    hash(lines.concat().as_bytes())
+}
+
+fn hash(bytes: &[u8]) -> String {
+    format!("{:032x}", xxh3_128(bytes))
+}
+
+/// Names what differs between two identities.
+pub(crate) fn differences(before: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Vec<String> {
+    let names = before.keys().chain(now.keys().filter(|name| !before.contains_key(*name)));
+    names.filter(|name| before.get(*name) != now.get(*name)).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_is_named() {
+        let parts = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let before = parts(&[("template", "1"), ("system", "2")]);
+        let now = parts(&[("template", "3"), ("parameters", "4")]);
+        assert_eq!(differences(&before, &now), ["system", "template", "parameters"]);
+        assert_eq!(differences(&before, &before), Vec::<String>::new());
+        assert_ne!(of(&before), of(&now));
+    }
+}

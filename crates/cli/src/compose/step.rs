@@ -1,0 +1,90 @@
+//! A step with a real source, a real sink and a real model.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use connect::jsonl::{JsonlSink, JsonlSource, SinkPlaces};
+use domain::{
+    StepNumber,
+    ports::{KeyTable, ModelClient, Sink},
+};
+use engine::{Backoff, Budgets, Flow, Pause, Step};
+use store::{LocalDisk, RunFolder, UserKeys};
+use work::prompt::{Inputs, PromptHandler};
+
+use super::environment;
+use crate::pipeline::{FlowConfig, Ready, StepConfig, WorkConfig};
+
+/// What a step is composed from.
+pub(crate) struct Parts<'a> {
+    pub(crate) ready: &'a Ready,
+    pub(crate) number: StepNumber,
+    pub(crate) name: &'a str,
+    pub(crate) step: &'a StepConfig,
+    pub(crate) folder: &'a RunFolder,
+    pub(crate) limit: Option<u64>,
+    pub(crate) seed: u64,
+}
+
+/// Makes the source of a step, for comparing it with what it was.
+pub(crate) fn source(parts: &Parts<'_>) -> JsonlSource {
+    let WorkConfig::Prompt(prompt) = &parts.step.work;
+    let place = parts.ready.place(&parts.step.source.jsonl.path);
+    let forbidden = parts.step.sink.jsonl.forbidden(&prompt.new_fields());
+    JsonlSource::new(&parts.step.source.jsonl, place, parts.number, forbidden)
+}
+
+/// Makes a step.
+///
+/// # Errors
+/// Where its parts do not fit together, which checking the pipeline should have told, or the table of user keys cannot
+/// be opened.
+pub(crate) fn compose(parts: &Parts<'_>, models: Arc<dyn ModelClient>) -> anyhow::Result<Step> {
+    let Parts { ready, number, name, step, folder, limit, seed } = parts;
+    let WorkConfig::Prompt(prompt) = &step.work;
+    let source = source(parts);
+    let input = ready.place(&step.source.jsonl.path);
+    let inputs = Inputs { fields: step.source.fields.clone(), require: step.source.require.unwrap_or_default() };
+    let handler = PromptHandler::new(prompt, inputs, &input.name, models)?;
+    let output = ready.place(&step.sink.jsonl.path);
+    let failures = step.sink.jsonl.failures.as_ref().map(|path| ready.place(path));
+    let places = SinkPlaces { output, failures, source: input };
+    let sink: Box<dyn Sink> = Box::new(JsonlSink::new(&step.sink.jsonl, places, handler.new_fields(), &folder.id())?);
+    #[cfg(debug_assertions)]
+    let sink = crate::kill_points::sink(sink);
+    let keys = match &step.source.jsonl.key {
+        Some(_) => Some(open_keys(folder, *number)?),
+        None => None,
+    };
+    Ok(Step {
+        number: *number,
+        name: (*name).to_owned(),
+        source: Arc::new(source),
+        handler: Arc::new(handler),
+        sink,
+        flow: flow(&step.flow, *seed),
+        limit: *limit,
+        keys,
+    })
+}
+
+fn open_keys(folder: &RunFolder, number: StepNumber) -> anyhow::Result<Box<dyn KeyTable>> {
+    let path = folder.path().join(Path::new(&format!("keys-{number}")));
+    Ok(Box::new(UserKeys::open(Arc::new(LocalDisk), &path, environment::boot())?))
+}
+
+fn flow(config: &FlowConfig, seed: u64) -> Flow {
+    let usual = Flow::default();
+    let or = |span: Option<simulate::Span>, usual: Duration| span.map_or(usual, |span| span.0);
+    Flow {
+        max_in_flight: config.max_in_flight.unwrap_or(usual.max_in_flight),
+        budgets: Budgets { api: config.retries.api, content: config.retries.content, system: config.retries.system },
+        backoff: Backoff {
+            first: or(config.backoff.first, usual.backoff.first),
+            max: or(config.backoff.max, usual.backoff.max),
+        },
+        pause: config.pause.map(|pause| Pause { lasts: pause.r#for.0, window: pause.window.0 }),
+        deadline: or(config.deadline, usual.deadline),
+        grace: or(config.grace, usual.grace),
+        seed,
+    }
+}

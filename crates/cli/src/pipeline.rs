@@ -1,0 +1,268 @@
+//! The pipeline file: what it may hold, and what only the whole of it can tell.
+
+mod check;
+
+use std::{borrow::Cow, fmt, path::PathBuf};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, de};
+use simulate::Span;
+use work::prompt::{Prompt, Require};
+
+pub(crate) use check::{Ready, check};
+
+/// A pipeline: one or more steps, each from a source through work to a sink.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Pipeline {
+    /// The version of this format: 1.
+    #[schemars(range(min = 1, max = 1))]
+    #[expect(dead_code, reason = "the schema holds it to 1; the next format will look at it")]
+    pub(crate) version: u32,
+    /// The pipeline's name: letters, digits, `-`, `_` and `.`. Runs are named after it.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"))]
+    pub(crate) name: String,
+    /// The models file, relative to the folder of this file. `--models` names another one.
+    #[serde(default)]
+    pub(crate) models: Option<PathBuf>,
+    /// The steps by name, in the order in which they run.
+    #[schemars(extend("minProperties" = 1))]
+    pub(crate) steps: Steps,
+    /// What happens when every step is done.
+    #[serde(default)]
+    pub(crate) finish: Finish,
+}
+
+/// Steps by name, in the order of the file.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Steps(pub(crate) Vec<(String, StepConfig)>);
+
+impl<'de> Deserialize<'de> for Steps {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+        impl<'de> de::Visitor<'de> for InOrder {
+            type Value = Steps;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("steps by name")
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Steps, A::Error> {
+                let mut steps = Vec::new();
+                while let Some(step) = map.next_entry()? {
+                    steps.push(step);
+                }
+                Ok(Steps(steps))
+            }
+        }
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
+impl JsonSchema for Steps {
+    fn schema_name() -> Cow<'static, str> {
+        "Steps".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "description": "Steps by name, in the order in which they run.",
+            "additionalProperties": generator.subschema_for::<StepConfig>(),
+        })
+    }
+}
+
+/// One step: source → work → sink.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StepConfig {
+    /// Where records come from.
+    pub(crate) source: SourceConfig,
+    /// What is done with each record.
+    pub(crate) work: WorkConfig,
+    /// Where the outcomes go.
+    pub(crate) sink: SinkConfig,
+    /// How the step flows.
+    #[serde(default)]
+    pub(crate) flow: FlowConfig,
+    /// How many records may fail before the run counts as failed.
+    #[serde(default)]
+    pub(crate) tolerate: Tolerate,
+}
+
+/// Where records come from: one kind of table, and what the work sees of it.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SourceConfig {
+    /// A JSON Lines file.
+    pub(crate) jsonl: connect::jsonl::SourceConfig,
+    /// The fields that `record_json` shows to the model, in the record's order; all of them unless given.
+    #[serde(default)]
+    pub(crate) fields: Option<Vec<String>>,
+    /// How many of `fields` must hold something for a record to be worked on; others are skipped as `missing_field`.
+    #[serde(default)]
+    pub(crate) require: Option<Require>,
+}
+
+/// What is done with each record.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum WorkConfig {
+    /// A model is asked about it.
+    Prompt(Prompt),
+}
+
+/// Where the outcomes go: one kind of table, and how the new fields are named in it.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SinkConfig {
+    /// A JSON Lines file: each record of the source with the new fields behind its own, in source order.
+    pub(crate) jsonl: connect::jsonl::SinkConfig,
+}
+
+/// How a step flows.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct FlowConfig {
+    /// The most attempts in flight, whatever the models would allow.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub(crate) max_in_flight: Option<usize>,
+    /// How often a failed attempt is followed by another one.
+    pub(crate) retries: Retries,
+    /// How long to wait before trying again.
+    pub(crate) backoff: BackoffConfig,
+    /// A pause of the whole step after a failure on the way to the model. None unless given.
+    pub(crate) pause: Option<PauseConfig>,
+    /// How long one attempt may take, from send to the whole answer. 10 minutes unless given.
+    pub(crate) deadline: Option<Span>,
+    /// How long an interrupted run waits for answers in flight. 30 seconds unless given.
+    pub(crate) grace: Option<Span>,
+}
+
+/// Failed attempts that are followed by another one, by group: 3 means four attempts at most.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Retries {
+    /// On the way to the model: errors of the server, timeouts, cut connections. Being throttled costs no retry.
+    pub(crate) api: u32,
+    /// What the model said: an answer that is not what was asked for.
+    pub(crate) content: u32,
+    /// Faults of Tidemill itself.
+    pub(crate) system: u32,
+}
+
+impl Default for Retries {
+    fn default() -> Self {
+        let engine::Budgets { api, content, system } = engine::Budgets::default();
+        Self { api, content, system }
+    }
+}
+
+/// Exponential backoff with jitter.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct BackoffConfig {
+    /// The wait after the first failed attempt; it doubles with each one. 500 ms unless given.
+    pub(crate) first: Option<Span>,
+    /// The longest wait. 1 minute unless given.
+    pub(crate) max: Option<Span>,
+}
+
+/// A pause of the whole step.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PauseConfig {
+    /// How long.
+    pub(crate) r#for: Span,
+    /// For how long after its beginning no other failure begins one.
+    pub(crate) window: Span,
+}
+
+/// How many records may fail or be skipped before the exit status says so. Blank lines never count.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Tolerate {
+    /// Failed and missing records: a number, a share such as `5%`, or `any`. 0 unless given.
+    pub(crate) failed: Tolerance,
+    /// Records skipped though there was something to do (bad lines, missing fields): likewise.
+    pub(crate) skipped: Tolerance,
+}
+
+/// A number of records, a share of them, or any number.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Tolerance {
+    /// So many.
+    Records(u64),
+    /// So many of a hundred.
+    Percent(f64),
+}
+
+impl Default for Tolerance {
+    fn default() -> Self {
+        Self::Records(0)
+    }
+}
+
+impl Tolerance {
+    /// Returns how many of `n` records are tolerated.
+    pub(crate) fn of(self, n: u64) -> u64 {
+        match self {
+            Self::Records(records) => records,
+            Self::Percent(percent) => (n as f64 * percent / 100.0).floor() as u64,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Tolerance {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl de::Visitor<'_> for Either {
+            type Value = Tolerance;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number of records, a share such as `5%`, or `any`")
+            }
+
+            fn visit_u64<E: de::Error>(self, n: u64) -> Result<Tolerance, E> {
+                Ok(Tolerance::Records(n))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Tolerance, E> {
+                if text == "any" {
+                    return Ok(Tolerance::Percent(100.0));
+                }
+                let percent = text.strip_suffix('%').and_then(|n| n.parse::<f64>().ok());
+                match percent.filter(|n| (0.0..=100.0).contains(n)) {
+                    Some(percent) => Ok(Tolerance::Percent(percent)),
+                    None => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+                }
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+impl JsonSchema for Tolerance {
+    fn schema_name() -> Cow<'static, str> {
+        "Tolerance".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A number of records, a share such as `5%`, or `any`.",
+            "type": ["integer", "string"],
+            "minimum": 0,
+            "pattern": r"^(any|[0-9]+(\.[0-9]+)?%)$",
+            "examples": [0, "5%", "any"],
+        })
+    }
+}
+
+/// What happens when every step is done.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Finish {
+    /// The file for the account of the run; `NAME.accounting.json` beside the first output unless given.
+    pub(crate) accounting: Option<PathBuf>,
+}

@@ -1,0 +1,242 @@
+//! Checking a pipeline file with everything it names, so that every mistake is told before anything is asked.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use connect::{
+    Place,
+    jsonl::{JsonlSink, JsonlSource, SinkPlaces},
+};
+use domain::ports::{Sink as _, Source as _};
+use gateway::{ModelsFile, Setting};
+
+use super::{Pipeline, StepConfig, WorkConfig};
+use crate::{
+    compose::{environment, simulated},
+    config::{self, Diagnostic, Document, Severity},
+};
+
+/// What checking brings.
+pub(crate) struct Checked {
+    /// The pipeline and its models file; there are both exactly if no diagnostic is an error.
+    pub(crate) ready: Option<Ready>,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+}
+
+/// A pipeline that can run.
+pub(crate) struct Ready {
+    pub(crate) pipeline: Pipeline,
+    pub(crate) text: String,
+    /// The pipeline file, absolute.
+    pub(crate) file: PathBuf,
+    pub(crate) models: ModelsFile,
+}
+
+impl Ready {
+    /// Returns a file that the pipeline names.
+    pub(crate) fn place(&self, path: &Path) -> Place {
+        place(&self.file, path)
+    }
+}
+
+/// Reads the pipeline at `file` with the models file that it or `models` names, and checks both.
+///
+/// # Errors
+/// Where a file cannot be read at all.
+pub(crate) fn check(file: &Path, models: Option<&Path>) -> anyhow::Result<Checked> {
+    let bytes = read(file, "pipeline")?;
+    let text = match config::decode(file, &bytes) {
+        Ok(text) => text.to_owned(),
+        Err(diagnostic) => return Ok(Checked { ready: None, diagnostics: vec![*diagnostic] }),
+    };
+    let absolute = std::path::absolute(file)?;
+    let (pipeline, document, mut diagnostics) = config::read::<Pipeline>(file, &text);
+    let Some(pipeline) = pipeline else { return Ok(Checked { ready: None, diagnostics }) };
+
+    let models_path = match (models, &pipeline.models) {
+        (Some(path), _) => Some(path.to_owned()),
+        (None, Some(path)) => Some(folder_of(file).join(path)),
+        (None, None) => None,
+    };
+    let models = match models_path {
+        Some(path) => match fs::read(&path) {
+            Ok(bytes) => read_models(&path, &bytes, &mut diagnostics),
+            Err(error) => {
+                let message = format!("the models file `{}` cannot be read: {error}", path.display());
+                diagnostics.push(document.error(document.at(&["models"]), message));
+                None
+            }
+        },
+        None => {
+            let message = "the pipeline names no models file";
+            let help = "add `models: models.yaml`, or give one with --models";
+            diagnostics.push(document.error(None, message).help(help));
+            None
+        }
+    };
+    let mut whole = Whole { document: &document, file: &absolute, diagnostics, outputs: BTreeMap::new() };
+    for (name, step) in &pipeline.steps.0 {
+        whole.check_step(name, step, models.as_ref());
+    }
+    let diagnostics = whole.diagnostics;
+    let is_sound = diagnostics.iter().all(|diagnostic| diagnostic.severity != Severity::Error);
+    let ready = models.filter(|_| is_sound).map(|models| Ready { pipeline, text, file: absolute, models });
+    Ok(Checked { ready, diagnostics })
+}
+
+fn read(file: &Path, what: &str) -> anyhow::Result<Vec<u8>> {
+    fs::read(file).map_err(|error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::NotFound => "; see `tidemill run --help`, and examples/quickstart for a first one",
+            std::io::ErrorKind::IsADirectory => "; name the file in it",
+            _ => "",
+        };
+        let message = format!("cannot read the {what} file `{}`: {error}{hint}", file.display());
+        anyhow::Error::new(crate::exit::ConfigurationError(message))
+    })
+}
+
+fn folder_of(file: &Path) -> &Path {
+    file.parent().unwrap_or(Path::new(""))
+}
+
+fn place(pipeline: &Path, path: &Path) -> Place {
+    Place { path: folder_of(pipeline).join(path), name: path.display().to_string() }
+}
+
+/// Reads and checks a models file on its own.
+fn read_models(path: &Path, bytes: &[u8], diagnostics: &mut Vec<Diagnostic>) -> Option<ModelsFile> {
+    let text = match config::decode(path, bytes) {
+        Ok(text) => text,
+        Err(diagnostic) => {
+            diagnostics.push(*diagnostic);
+            return None;
+        }
+    };
+    let (models, document, found) = config::read::<ModelsFile>(path, text);
+    diagnostics.extend(found);
+    let models = models?;
+    let mut is_sound = true;
+    let mut resolvable = models.clone();
+    for (name, channel) in &mut resolvable.channels {
+        let Some(script) = channel.simulated.take() else { continue };
+        if channel.url.is_none() {
+            // Only to resolve the rest: the vendor is started by the run.
+            channel.url = Some(Setting::Literal("http://127.0.0.1/v1".to_owned()));
+        } else {
+            channel.simulated = Some(script.clone());
+        }
+        if let Err((path, message)) = simulated::script(&script) {
+            is_sound = false;
+            let mut keys = vec!["channels", name.as_str(), "simulated"];
+            keys.extend(path.iter().map(String::as_str));
+            diagnostics.push(document.error(document.at(&keys), message));
+        }
+    }
+    if let Err(mistakes) = environment::resolve(&resolvable, folder_of(path)) {
+        is_sound = false;
+        for mistake in mistakes {
+            let keys: Vec<&str> = mistake.path.iter().map(String::as_str).collect();
+            let diagnostic = document.error(deepest(&document, &keys), mistake.message);
+            diagnostics.push(match mistake.help {
+                Some(help) => diagnostic.help(help),
+                None => diagnostic,
+            });
+        }
+    }
+    for (name, channel) in &models.channels {
+        let Some(Setting::Literal(url)) = &channel.url else { continue };
+        let carries_key = models.models.iter().any(|model| model.channel == *name && model.key.is_some());
+        if carries_key && is_open_wire(url) {
+            let message = format!("keys of channel `{name}` travel unencrypted: the URL begins with http://");
+            diagnostics.push(document.warning(document.at(&["channels", name, "url"]), message));
+        }
+    }
+    is_sound.then_some(models)
+}
+
+/// Returns whether others can listen: plain HTTP to anywhere but this machine.
+fn is_open_wire(url: &str) -> bool {
+    url.strip_prefix("http://")
+        .is_some_and(|rest| !["127.", "localhost", "[::1]"].iter().any(|local| rest.starts_with(local)))
+}
+
+/// Returns where the value at `keys` stands, or the nearest one above it.
+fn deepest(document: &Document, keys: &[&str]) -> Option<config::Span> {
+    (0..=keys.len()).rev().find_map(|n| document.at(&keys[..n]))
+}
+
+/// What is checked over the whole pipeline.
+struct Whole<'a> {
+    document: &'a Document,
+    file: &'a Path,
+    diagnostics: Vec<Diagnostic>,
+    /// Outputs seen so far, and the step that writes each.
+    outputs: BTreeMap<PathBuf, String>,
+}
+
+impl Whole<'_> {
+    fn error(&mut self, keys: &[&str], message: impl Into<String>) {
+        self.diagnostics.push(self.document.error(deepest(self.document, keys), message));
+    }
+
+    fn check_step(&mut self, name: &str, step: &StepConfig, models: Option<&ModelsFile>) {
+        let WorkConfig::Prompt(prompt) = &step.work;
+        for mistake in prompt.mistakes() {
+            let mut keys = vec!["steps", name, "work", "prompt"];
+            keys.extend(mistake.path.iter().map(String::as_str));
+            let mut span = deepest(self.document, &keys);
+            if let (Some(span), Some(line)) = (&mut span, mistake.line) {
+                // A block begins behind its `|`: the first line of the template is the next line of the file.
+                let is_block = self.document.is_block(&keys);
+                span.line += line - usize::from(!is_block);
+                (span.column, span.length) = (1, 1);
+            }
+            self.diagnostics.push(self.document.error(span, mistake.message));
+        }
+        if let Some(models) = models
+            && !knows(models, &prompt.model)
+        {
+            let names: Vec<&str> = models.models.iter().map(|model| model.name.as_str()).collect();
+            let message = format!(
+                "the models file knows no model or route `{}`; it has: {}",
+                prompt.model,
+                names.into_iter().chain(models.routes.keys().map(String::as_str)).collect::<Vec<_>>().join(", ")
+            );
+            self.error(&["steps", name, "work", "prompt", "model"], message);
+        }
+        self.check_tables(name, step, &prompt.new_fields());
+    }
+
+    fn check_tables(&mut self, name: &str, step: &StepConfig, fields: &[String]) {
+        let input = place(self.file, &step.source.jsonl.path);
+        let source = JsonlSource::new(&step.source.jsonl, input.clone(), 0, Vec::new());
+        // The file may be the output of an earlier step: then it comes into being during the run.
+        let is_made_here = self.outputs.contains_key(&input.path);
+        if !is_made_here && let Err(error) = source.fingerprint() {
+            self.error(&["steps", name, "source", "jsonl", "path"], error.0);
+        }
+        let output = place(self.file, &step.sink.jsonl.path);
+        if let Some(other) = self.outputs.insert(output.path.clone(), name.to_owned()) {
+            let message = format!("step `{other}` writes `{}` already", output.name);
+            self.error(&["steps", name, "sink", "jsonl", "path"], message);
+        }
+        let failures = step.sink.jsonl.failures.as_ref().map(|path| place(self.file, path));
+        let places = SinkPlaces { output, failures, source: input };
+        match JsonlSink::new(&step.sink.jsonl, places, fields, "check") {
+            Ok(mut sink) => {
+                if !is_made_here && let Err(error) = sink.prepare() {
+                    self.error(&["steps", name, "sink", "jsonl", "path"], error.0);
+                }
+            }
+            Err(error) => self.error(&["steps", name, "sink", "jsonl", "columns"], error.0),
+        }
+    }
+}
+
+fn knows(models: &ModelsFile, route: &str) -> bool {
+    route == "auto" || models.routes.contains_key(route) || models.models.iter().any(|model| model.name == route)
+}
