@@ -39,8 +39,14 @@ pub enum Header {
 /// A failed attempt that counts.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Attempted {
-    /// Whose attempt.
+    /// Whose attempt; for an item of several members, its identity.
     pub key: RecordKey,
+    /// The members that are charged, where the item failed as a whole; otherwise the record alone is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<Member>,
+    /// Whether the record came back from an item of several members, and is not one of them any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub left: bool,
     /// How it failed.
     pub failure: Failure,
     /// When.

@@ -181,6 +181,13 @@ impl Spent {
         }
     }
 
+    /// Takes the greater count of each group.
+    pub fn raise_to(&mut self, other: Spent) {
+        self.api = self.api.max(other.api);
+        self.content = self.content.max(other.content);
+        self.system = self.system.max(other.system);
+    }
+
     /// Returns the failed attempts of all groups.
     #[must_use]
     pub fn total(&self) -> u32 {

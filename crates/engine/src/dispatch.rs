@@ -15,11 +15,12 @@ use std::{
 
 use bytes::Bytes;
 use domain::{
-    AnswerMeta, End, Event, Failure, FailureGroup, Planned, RecordKey, StepNumber, StopReason, Timestamp, Waiting,
+    AnswerMeta, End, Event, Failure, FailureGroup, Planned, RecordKey, Spent, StepNumber, StopReason, Timestamp,
+    Waiting,
     ports::{Handler, KeyTable, NotBefore, Projection, Recovered, Sink, Source},
 };
 use tokio::{
-    sync::mpsc,
+    sync::{Notify, mpsc},
     task::{JoinError, JoinHandle, JoinSet},
     time::Instant,
 };
@@ -85,6 +86,8 @@ pub(crate) async fn run_pass(
         reporter: Arc::clone(&context.reporter),
         budgets: pass.flow.budgets,
         deadline: pass.flow.deadline,
+        n_asking: AtomicUsize::new(0),
+        answered: Notify::new(),
         n_uncommitted: AtomicUsize::new(0),
         next_derived: AtomicU64::new(recovered.next_derived.get(&pass.step).copied().unwrap_or_default()),
     });
@@ -120,6 +123,7 @@ pub(crate) async fn run_pass(
         n_in_flight: 0,
         slots: Slots::default(),
         waiting: None,
+        is_full: false,
         told: None,
         projector: Projector::new(pass.sink),
         is_complete: true,
@@ -161,6 +165,8 @@ struct Flowing<'a> {
     slots: Slots,
     /// Why the first ready item cannot start.
     waiting: Option<NotBefore>,
+    /// Whether the run itself, and not a lane, has no room.
+    is_full: bool,
     told: Option<Waiting>,
     projector: Projector,
     /// Whether nothing was left for another pass.
@@ -181,8 +187,10 @@ impl Flowing<'_> {
             }
             let wants_feed = self.fed.is_some()
                 && (self.ready.is_empty() || (self.ready.len() < MAX_READY && self.held < MAX_HELD))
-                && self.backoff.len() < MAX_BACKOFF;
+                && self.backoff.len() < MAX_BACKOFF
+                && !self.is_behind();
             let next = self.next_timer();
+            let shared = Arc::clone(&self.shared);
             let for_width = self.waiting.as_ref().is_some_and(|wait| wait.at.is_none());
             let handler = Arc::clone(&self.shared.handler);
             tokio::select! {
@@ -208,6 +216,7 @@ impl Flowing<'_> {
                 }
                 () = tokio::time::sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
                 () = handler.width_freed(), if for_width => {}
+                () = shared.answered.notified(), if self.is_full => {}
                 written = self.projector.written(), if !self.projector.is_idle() => written?,
                 Ok(()) = control.changed() => {
                     let wish = *control.borrow_and_update();
@@ -222,16 +231,13 @@ impl Flowing<'_> {
     /// Starts whatever may start.
     fn dispatch(&mut self) {
         self.waiting = None;
+        self.is_full = false;
         if self.stopping.is_some() {
             return;
         }
         while let Some(item) = self.ready.front() {
-            let is_full = self.n_in_flight >= self.flow.max_in_flight
-                || self.shared.n_uncommitted.load(Ordering::Relaxed) >= MAX_UNCOMMITTED
-                || self.projector.is_behind();
-            if is_full {
-                // An end of an attempt, which is an event of the loop, makes room.
-                self.told = Some(Waiting::Width);
+            self.is_full = self.shared.n_asking.load(Ordering::Relaxed) >= self.flow.max_in_flight || self.is_behind();
+            if self.is_full {
                 return;
             }
             match self.gate.admit(&*self.shared.handler, item, self.flow.deadline) {
@@ -240,6 +246,7 @@ impl Flowing<'_> {
                     self.held -= item.weight();
                     let slot = self.slots.take();
                     self.n_in_flight += 1;
+                    self.shared.n_asking.fetch_add(1, Ordering::Relaxed);
                     self.tasks.spawn(execute::attempt(Arc::clone(&self.shared), item, slot, permit));
                 }
                 Admitted::Later(wait) => {
@@ -276,11 +283,14 @@ impl Flowing<'_> {
         if !entries.is_empty() {
             let shared = Arc::clone(&self.shared);
             self.n_in_flight += 1;
+            shared.n_uncommitted.fetch_add(entries.len(), Ordering::Relaxed);
             self.tasks.spawn(async move {
+                let n = entries.len();
                 let end = match shared.journal.append(entries).await {
                     Ok(_) => AttemptEnd::Settled(settled),
                     Err(error) => AttemptEnd::JournalFailed(error),
                 };
+                shared.n_uncommitted.fetch_sub(n, Ordering::Relaxed);
                 Attempt { slot: NO_SLOT, end }
             });
         }
@@ -298,15 +308,15 @@ impl Flowing<'_> {
                 self.context.reporter.on(&Event::LanePaused { kind, message });
                 self.make_ready_first(item);
             }
-            AttemptEnd::Parked(item, look_again_at, settled) => {
+            AttemptEnd::Parked { item, look_again_at, settled, retried } => {
                 self.settled(settled);
+                self.left_behind(retried);
                 self.n_queued += 1;
                 self.parked.push(Queued { due: Reverse(look_again_at), number: Reverse(self.n_queued), item });
             }
             AttemptEnd::Harvested { settled, retried } => {
                 self.settled(settled);
-                self.is_complete &= retried.is_empty();
-                self.recovered.spent.extend(retried);
+                self.left_behind(retried);
             }
             AttemptEnd::JournalFailed(error) => return Err(error.into()),
         }
@@ -329,11 +339,22 @@ impl Flowing<'_> {
         self.projector.show(settled);
     }
 
+    /// Records that came back from a chunk without an end: the next pass reads them again.
+    fn left_behind(&mut self, retried: Vec<(RecordKey, Spent)>) {
+        self.is_complete &= retried.is_empty();
+        self.recovered.spent.extend(retried);
+    }
+
+    /// Returns whether too much is waiting for the journal or the sink: the slowest stage sets the pace.
+    fn is_behind(&self) -> bool {
+        self.shared.n_uncommitted.load(Ordering::Relaxed) >= MAX_UNCOMMITTED || self.projector.is_behind()
+    }
+
     fn retry(&mut self, item: Box<Item>, failure: &Failure) {
         if failure.kind.group() == Some(FailureGroup::Api) {
             self.gate.failed();
         }
-        let wait = self.flow.backoff.wait(item.spent.total(), failure, &mut self.jitter);
+        let wait = self.flow.backoff.wait(item.spent().total(), failure, &mut self.jitter);
         self.context.reporter.on(&Event::AttemptFailed {
             key: item.work.id,
             kind: failure.kind,
@@ -426,15 +447,12 @@ impl Flowing<'_> {
         self.tasks.abort_all();
         drop(self.fed.take());
         if let Some(feeding) = self.feeding.take() {
-            // Without its receiver the feed ends at its next batch.
-            self.fed_all = Some(feeding.await.map_err(defect)??);
+            // A source that hangs must not hold up a stop.
+            feeding.abort();
         }
         let sink = self.projector.finish().await?;
-        let Some(fed_all) = self.fed_all else {
-            return Err(EngineError::Defect("the feed is gone".to_owned()));
-        };
         self.recovered.next_derived.insert(self.step, self.shared.next_derived.load(Ordering::Relaxed));
-        let done = PassDone { sink, keys: fed_all.keys };
+        let done = PassDone { sink, keys: self.fed_all.and_then(|fed_all| fed_all.keys) };
         let end = match self.stopping {
             Some(reason) => PassEnd::Stopped(reason, n_lost),
             None => PassEnd::Read { is_settled: self.is_complete },
@@ -446,7 +464,7 @@ impl Flowing<'_> {
     fn tell_waiting(&mut self) {
         let reason = match &self.waiting {
             Some(wait) => Some(wait.reason.clone()),
-            None if self.told == Some(Waiting::Width) && !self.ready.is_empty() => Some(Waiting::Width),
+            None if self.is_full => Some(Waiting::Width),
             None if self.n_in_flight > 0 || !self.ready.is_empty() => None,
             None if !self.backoff.is_empty() => Some(Waiting::Backoff),
             None if !self.parked.is_empty() => Some(Waiting::Parked),

@@ -3,7 +3,7 @@
 use std::{
     panic::AssertUnwindSafe,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -12,11 +12,11 @@ use std::{
 use bytes::Bytes;
 use domain::{
     Answer, AnswerMeta, Attempted, BoxFuture, Clock, Derived, End, Entry, Event, Failure, FailureKind, Header, Member,
-    NoteKind, Noted, Outcome, Parked, Planned, Receipt, Record, Reporter, Spent, Timestamp, WorkItem,
+    NoteKind, Noted, Outcome, Parked, Planned, Receipt, Record, RecordKey, Reporter, Spent, Timestamp, WorkItem,
     ports::{AttemptContext, Ended, Handler, Journal, JournalError, MemberEnd, Notes, Permit, Projection, Rest},
 };
 use futures_util::FutureExt as _;
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 use crate::{
     classify::{Disposition, classify},
@@ -32,7 +32,11 @@ pub(crate) struct Shared {
     pub(crate) reporter: Arc<dyn Reporter>,
     pub(crate) budgets: Budgets,
     pub(crate) deadline: Duration,
-    /// Answers that are here and not yet durable. Dispatch stops while there are too many.
+    /// Attempts that wait for their answer.
+    pub(crate) n_asking: AtomicUsize,
+    /// Told when an answer arrives: its place is free before its outcome is durable.
+    pub(crate) answered: Notify,
+    /// Answers that are here and not yet durable. Dispatch and feed stop while there are too many.
     pub(crate) n_uncommitted: AtomicUsize,
     /// The position of the next derived record.
     pub(crate) next_derived: AtomicU64,
@@ -53,9 +57,9 @@ pub(crate) enum AttemptEnd {
     /// The lane paid: back into the queue.
     Requeue(Box<Item>, Failure),
     /// It waits outside; some members may have come back.
-    Parked(Box<Item>, Timestamp, Vec<Projection>),
+    Parked { item: Box<Item>, look_again_at: Timestamp, settled: Vec<Projection>, retried: Vec<(RecordKey, Spent)> },
     /// A chunk came back; members that are not among the settled ones are for the next pass.
-    Harvested { settled: Vec<Projection>, retried: Vec<(domain::RecordKey, Spent)> },
+    Harvested { settled: Vec<Projection>, retried: Vec<(RecordKey, Spent)> },
     /// The journal failed: the run stops.
     JournalFailed(JournalError),
 }
@@ -63,39 +67,48 @@ pub(crate) enum AttemptEnd {
 /// Makes one attempt and journals what came of it. Nothing acts on the verdict before that is durable.
 pub(crate) async fn attempt(shared: Arc<Shared>, mut item: Box<Item>, slot: u32, permit: Permit) -> Attempt {
     let id = item.work.id;
-    let number = item.spent.total() + 1;
+    let number = item.spent().total() + 1;
     if let Err(error) = shared.journal.asking(slot, &id, number) {
+        shared.n_asking.fetch_sub(1, Ordering::Relaxed);
         return Attempt { slot, end: AttemptEnd::JournalFailed(error) };
     }
     shared.reporter.on(&Event::Asked { key: id });
-    let ended = perform(&shared, &item, number, permit).await;
-    shared.reporter.on(&Event::Answered { key: id });
+    let ended = perform(&shared, &mut item, number, permit).await;
+    shared.n_asking.fetch_sub(1, Ordering::Relaxed);
     shared.n_uncommitted.fetch_add(1, Ordering::Relaxed);
-    let (entries, end) = judge(&shared, &mut item, ended);
-    let end = if entries.is_empty() {
-        // Nothing durable tells that this attempt came back, so its mark must not speak of a lost answer.
-        match shared.journal.asking(slot, &id, 0) {
-            Ok(()) => end(item),
-            Err(error) => AttemptEnd::JournalFailed(error),
-        }
-    } else {
-        match shared.journal.append(entries).await {
-            Ok(_) => end(item),
-            Err(error) => AttemptEnd::JournalFailed(error),
-        }
+    shared.answered.notify_one();
+    shared.reporter.on(&Event::Answered { key: id });
+    let judged = judge(&shared, &mut item, ended, number);
+    let journaled = match judged.entries.is_empty() {
+        true => Ok(()),
+        false => shared.journal.append(judged.entries).await.map(|_| ()),
+    };
+    // Neither an outcome nor a failed attempt will tell that this one came back, so its mark must not speak of a lost
+    // answer.
+    let journaled = match judged.clears_mark {
+        true => journaled.and_then(|()| shared.journal.asking(slot, &id, 0)),
+        false => journaled,
+    };
+    let end = match journaled {
+        Ok(()) => (judged.then)(item),
+        Err(error) => AttemptEnd::JournalFailed(error),
     };
     shared.n_uncommitted.fetch_sub(1, Ordering::Relaxed);
     Attempt { slot, end }
 }
 
 /// Calls the handler under the deadline; a panic is a failure of ours, not the end of the run.
-async fn perform(shared: &Shared, item: &Item, number: u32, permit: Permit) -> Ended {
+async fn perform(shared: &Shared, item: &mut Item, number: u32, permit: Permit) -> Ended {
     let deadline = Instant::now() + shared.deadline;
-    let notes = ItemNotes { shared, work: &item.work };
+    let notes = ItemNotes { shared, work: &item.work, noted: Mutex::default() };
     let context = AttemptContext { number, deadline: deadline.into_std(), permit, prior: &item.prior, notes: &notes };
     let performed = AssertUnwindSafe(shared.handler.perform(&item.work, context)).catch_unwind();
     // The handler keeps the deadline itself and can word it better. This is the net below it, and not an earlier one.
-    match tokio::time::timeout_at(deadline + Duration::from_secs(1), performed).await {
+    let performed = tokio::time::timeout_at(deadline + Duration::from_secs(1), performed).await;
+    // What it noted counts for the next attempt too, in this process as after a crash.
+    let noted = notes.noted.into_inner().unwrap_or_else(PoisonError::into_inner);
+    item.prior.notes.extend(noted);
+    match performed {
         Ok(Ok(ended)) => ended,
         Ok(Err(panic)) => {
             let said = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
@@ -112,69 +125,86 @@ async fn perform(shared: &Shared, item: &Item, number: u32, permit: Permit) -> E
 /// What to do with the item once the entries are durable.
 type Then = Box<dyn FnOnce(Box<Item>) -> AttemptEnd + Send>;
 
-/// Turns the end of an attempt into entries, and into what follows when they are durable.
-fn judge(shared: &Shared, item: &mut Item, ended: Ended) -> (Vec<Entry>, Then) {
+/// What an attempt comes to.
+struct Judged {
+    entries: Vec<Entry>,
+    clears_mark: bool,
+    then: Then,
+}
+
+impl Judged {
+    fn new(entries: Vec<Entry>, then: impl FnOnce(Box<Item>) -> AttemptEnd + Send + 'static) -> Self {
+        Self { entries, clears_mark: false, then: Box::new(then) }
+    }
+
+    fn clearing_the_mark(mut self) -> Self {
+        self.clears_mark = true;
+        self
+    }
+}
+
+/// Turns the end of attempt `number` into entries, and into what follows when they are durable.
+fn judge(shared: &Shared, item: &mut Item, ended: Ended, number: u32) -> Judged {
     let at = shared.clock.now();
     match ended {
         Ended::Done(answer) => {
             let (record, planned) = &item.work.members[0];
-            let entry = succeeded(shared, record, planned, answer, item.spent.total() + 1, at);
+            let entry = succeeded(shared, record, planned, answer, number, at);
             let projections = vec![projection(record, &entry)];
-            (vec![entry], Box::new(|_| AttemptEnd::Settled(projections)))
+            Judged::new(vec![entry], |_| AttemptEnd::Settled(projections))
         }
-        Ended::Failed(failure, raw, meta) => match classify(&failure, &mut item.spent, &shared.budgets) {
-            Disposition::PauseLane => (Vec::new(), Box::new(|item| AttemptEnd::Requeue(item, failure))),
+        Ended::Failed(failure, raw, meta) => match classify(&failure, &mut item.spent(), &shared.budgets) {
+            Disposition::PauseLane => {
+                Judged::new(Vec::new(), |item| AttemptEnd::Requeue(item, failure)).clearing_the_mark()
+            }
             Disposition::Retry => {
-                let attempted = Attempted { key: item.work.id, failure: failure.clone(), at };
+                if let Some(group) = failure.kind.group() {
+                    item.spent.iter_mut().for_each(|spent| spent.add(group));
+                }
+                let members = if item.work.members.len() > 1 { spans(&item.work.members) } else { Vec::new() };
+                let key = item.work.id;
+                let attempted = Attempted { key, members, left: false, failure: failure.clone(), at };
                 let entry = Entry { header: Header::Attempted(attempted), raw };
-                (vec![entry], Box::new(|item| AttemptEnd::Retry(item, failure)))
+                Judged::new(vec![entry], |item| AttemptEnd::Retry(item, failure))
             }
             Disposition::GiveUp => {
-                let attempts = item.spent.total().max(1);
                 let entries: Vec<Entry> = (item.work.members.iter().enumerate())
                     .map(|(n, (record, planned))| {
                         let raw = if n == 0 { raw.clone() } else { Bytes::new() };
                         let end = End::Failed(failure.clone());
-                        outcome(record, planned, end, raw, meta.clone(), attempts, at)
+                        outcome(record, planned, end, raw, meta.clone(), number, at)
                     })
                     .collect();
                 let projections = project_all(&item.work, &entries);
-                (entries, Box::new(|_| AttemptEnd::Settled(projections)))
+                Judged::new(entries, |_| AttemptEnd::Settled(projections))
             }
         },
         Ended::Parked(receipt, look_again_at) => {
             let entry = parked(&item.work, &item.work.members, receipt.clone(), look_again_at, at);
-            (
-                vec![entry],
-                Box::new(move |mut item| {
-                    item.prior.receipt = Some(receipt);
-                    AttemptEnd::Parked(item, look_again_at, Vec::new())
-                }),
-            )
+            Judged::new(vec![entry], move |mut item| {
+                item.prior.receipt = Some(receipt);
+                AttemptEnd::Parked { item, look_again_at, settled: Vec::new(), retried: Vec::new() }
+            })
+            .clearing_the_mark()
         }
         Ended::Harvested(ends, rest) => harvest(shared, item, ends, rest, at),
     }
 }
 
 /// Settles the members of a chunk that came back: all of them in one commit.
-fn harvest(
-    shared: &Shared,
-    item: &mut Item,
-    ends: Vec<(domain::RecordKey, MemberEnd)>,
-    rest: Rest,
-    at: Timestamp,
-) -> (Vec<Entry>, Then) {
+fn harvest(shared: &Shared, item: &mut Item, ends: Vec<(RecordKey, MemberEnd)>, rest: Rest, at: Timestamp) -> Judged {
     let mut ends: std::collections::HashMap<_, _> = ends.into_iter().collect();
     let mut entries = Vec::new();
     let mut settled = Vec::new();
     let mut retried = Vec::new();
     let mut out = Vec::new();
-    for (record, planned) in std::mem::take(&mut item.work.members) {
-        // A member's own budget is the chunk's: what the chunk spent as a whole, the member has spent.
-        let mut spent = item.spent;
-        let failed = match ends.remove(&record.key) {
+    let mut out_spent = Vec::new();
+    let members = std::mem::take(&mut item.work.members);
+    for ((record, planned), mut spent) in members.into_iter().zip(std::mem::take(&mut item.spent)) {
+        let number = spent.total() + 1;
+        let (failure, raw, meta) = match ends.remove(&record.key) {
             Some(MemberEnd::Done(answer)) => {
-                let entry = succeeded(shared, &record, &planned, answer, spent.total() + 1, at);
+                let entry = succeeded(shared, &record, &planned, answer, number, at);
                 settled.push(projection(&record, &entry));
                 entries.push(entry);
                 continue;
@@ -182,6 +212,7 @@ fn harvest(
             Some(MemberEnd::Failed(failure, raw, meta)) => (failure, raw, meta),
             None if matches!(rest, Rest::Parked(..)) => {
                 out.push((record, planned));
+                out_spent.push(spent);
                 continue;
             }
             None => {
@@ -189,30 +220,33 @@ fn harvest(
                 (failure, Bytes::new(), AnswerMeta::default())
             }
         };
-        let (failure, raw, meta) = failed;
-        if classify(&failure, &mut spent, &shared.budgets) == Disposition::Retry {
-            retried.push((record.key, spent));
-            entries.push(Entry { header: Header::Attempted(Attempted { key: record.key, failure, at }), raw });
-        } else {
-            let end = if failure.kind == FailureKind::Missing { End::Missing } else { End::Failed(failure) };
-            let entry = outcome(&record, &planned, end, raw, meta, spent.total().max(1), at);
-            settled.push(projection(&record, &entry));
-            entries.push(entry);
+        match classify(&failure, &mut spent, &shared.budgets) {
+            Disposition::GiveUp => {
+                let end = if failure.kind == FailureKind::Missing { End::Missing } else { End::Failed(failure) };
+                let entry = outcome(&record, &planned, end, raw, meta, number, at);
+                settled.push(projection(&record, &entry));
+                entries.push(entry);
+            }
+            // Where the lane pays, the member goes into another object as if it had not been in this one. The entry
+            // still says that it left: a kind without a group charges nobody.
+            Disposition::Retry | Disposition::PauseLane => {
+                let attempted = Attempted { key: record.key, members: Vec::new(), left: true, failure, at };
+                entries.push(Entry { header: Header::Attempted(attempted), raw });
+                retried.push((record.key, spent));
+            }
         }
     }
     match rest {
         Rest::Parked(receipt, look_again_at) if !out.is_empty() => {
             entries.push(parked(&item.work, &out, receipt.clone(), look_again_at, at));
-            item.work.members = out;
-            (
-                entries,
-                Box::new(move |mut item| {
-                    item.prior.receipt = Some(receipt);
-                    AttemptEnd::Parked(item, look_again_at, settled)
-                }),
-            )
+            (item.work.members, item.spent) = (out, out_spent);
+            Judged::new(entries, move |mut item| {
+                item.prior.receipt = Some(receipt);
+                AttemptEnd::Parked { item, look_again_at, settled, retried }
+            })
+            .clearing_the_mark()
         }
-        _ => (entries, Box::new(|_| AttemptEnd::Harvested { settled, retried })),
+        _ => Judged::new(entries, |_| AttemptEnd::Harvested { settled, retried }).clearing_the_mark(),
     }
 }
 
@@ -306,6 +340,8 @@ fn spans(members: &[(Record, Planned)]) -> Vec<Member> {
 struct ItemNotes<'a> {
     shared: &'a Shared,
     work: &'a WorkItem,
+    /// What is durable, for the next attempt.
+    noted: Mutex<Vec<(Noted, Bytes)>>,
 }
 
 impl Notes for ItemNotes<'_> {
@@ -317,7 +353,11 @@ impl Notes for ItemNotes<'_> {
             tag: tag.to_owned(),
             at: self.shared.clock.now(),
         };
-        let entry = Entry { header: Header::Noted(noted), raw };
-        Box::pin(async move { self.shared.journal.append(vec![entry]).await.map(|_| ()) })
+        let entry = Entry { header: Header::Noted(noted.clone()), raw: raw.clone() };
+        Box::pin(async move {
+            self.shared.journal.append(vec![entry]).await?;
+            self.noted.lock().unwrap_or_else(PoisonError::into_inner).push((noted, raw));
+            Ok(())
+        })
     }
 }

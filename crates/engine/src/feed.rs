@@ -16,11 +16,21 @@ use crate::{
 /// A work item with what earlier attempts left behind.
 pub(crate) struct Item {
     pub(crate) work: WorkItem,
-    pub(crate) spent: Spent,
+    /// What each member has spent, side by side with the members.
+    pub(crate) spent: Vec<Spent>,
     pub(crate) prior: Prior,
 }
 
 impl Item {
+    /// Returns what the item has spent as a whole: as much as the member that has spent most.
+    pub(crate) fn spent(&self) -> Spent {
+        let mut most = Spent::default();
+        for spent in &self.spent {
+            most.raise_to(*spent);
+        }
+        most
+    }
+
     /// Returns about how much memory it holds, in bytes.
     pub(crate) fn weight(&self) -> usize {
         self.work.members.iter().map(|(record, planned)| record.bytes.len() + planned.body.len() + 512).sum()
@@ -123,7 +133,8 @@ impl Feed {
     }
 
     fn item(&self, (work, prior): (WorkItem, Prior)) -> Fed {
-        let spent = self.spent.get(&work.id).copied().unwrap_or_default();
+        let of = |(record, _): &(Record, Planned)| self.spent.get(&record.key).copied().unwrap_or_default();
+        let spent = work.members.iter().map(of).collect();
         Fed::Item(Box::new(Item { work, spent, prior }))
     }
 }

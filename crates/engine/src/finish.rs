@@ -3,6 +3,6 @@
 mod account;
 mod merge;
 
-pub use account::{Checked, StepAccount};
+pub use account::{Checked, StepAccount, check};
 
 pub(crate) use merge::{Finish, finish};

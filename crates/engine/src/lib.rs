@@ -22,7 +22,7 @@ mod settle;
 mod status;
 
 pub use derived::DerivedSource;
-pub use finish::{Checked, StepAccount};
+pub use finish::{Checked, StepAccount, check};
 pub use retry::{Backoff, Budgets, Pause};
 pub use run::{Context, Control, EngineError, Flow, Step, StepEnd, begin, conclude, run_step};
 pub use status::{Snapshot, Status};

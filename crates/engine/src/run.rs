@@ -125,6 +125,16 @@ pub enum EngineError {
     Defect(String),
 }
 
+/// A reader of events that cannot fail a run: what it panics at, it does not hear.
+struct Guarded(Arc<dyn Reporter>);
+
+impl Reporter for Guarded {
+    fn on(&self, event: &Event) {
+        // The reader's own state may be odd after a panic; that is the reader's trouble and nobody else's.
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.0.on(event)));
+    }
+}
+
 /// How a step ended.
 #[derive(Debug)]
 pub enum StepEnd {
@@ -142,6 +152,7 @@ pub enum StepEnd {
 /// Where the journal, the source or the sink fail; records never do.
 pub async fn run_step(step: Step, context: &Context, recovered: &mut Recovered) -> Result<StepEnd, EngineError> {
     let Step { number, name, source, handler, mut sink, flow, limit, mut keys } = step;
+    let context = &Context { reporter: Arc::new(Guarded(Arc::clone(&context.reporter))), ..context.clone() };
     let is_new = recovered.settled.n_settled(number) == 0;
     sink = dispatch::blocking(move || {
         let mut sink = sink;

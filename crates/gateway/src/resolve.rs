@@ -7,6 +7,9 @@ use provider::{Chat, transport::Endpoint};
 
 use crate::config::{Channel, FromEnvironment, Key, Model, ModelsFile, Setting};
 
+/// Headers that carry keys, in the spellings of vendors.
+const KEY_HEADERS: [&str; 4] = ["authorization", "api-key", "x-api-key", "x-goog-api-key"];
+
 /// The route that means every model, unless the file says otherwise.
 const AUTO: &str = "auto";
 
@@ -123,7 +126,7 @@ impl Resolver<'_> {
         for (header, value) in &channel.headers {
             let mut path = path("headers");
             path.push(header.clone());
-            if header.eq_ignore_ascii_case("authorization") {
+            if KEY_HEADERS.iter().any(|name| header.eq_ignore_ascii_case(name)) {
                 let help = Some("give the model a `key: { env: NAME }`".to_owned());
                 self.mistake(&path, "a key never stands among the headers".to_owned(), help);
                 continue;

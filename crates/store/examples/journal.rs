@@ -4,7 +4,6 @@
 //! does; opens the journal again; reads every outcome in source order. Beside it the floor: the same bytes appended raw
 //! with one fdatasync per 256 records. Prints one JSON object a line.
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
-#![expect(clippy::disallowed_methods, reason = "arguments of an example")]
 
 use std::{
     collections::VecDeque,

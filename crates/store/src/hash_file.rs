@@ -75,6 +75,8 @@ impl HashFile {
         }
         table.write_head(table.mark).map_err(wrap)?;
         table.file.cut(HEAD + (SLOT as u64) * (1 << table.log2)).map_err(wrap)?;
+        // From here on slots change: a crash of the machine must not find the word of a good closing.
+        table.file.sync().map_err(wrap)?;
         Ok((table, is_whole))
     }
 

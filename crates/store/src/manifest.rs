@@ -84,6 +84,9 @@ pub struct Manifest {
     /// `--limit`, if the run was given one.
     #[serde(default)]
     pub limit: Option<u64>,
+    /// How many steps the pipeline has.
+    #[serde(default)]
+    pub n_steps: usize,
     /// The sources, by step.
     pub inputs: BTreeMap<String, Fingerprint>,
     /// The outputs that are in place, by step.

@@ -11,7 +11,8 @@ use std::{
 
 use bytes::Bytes;
 use domain::{
-    BoxFuture, NoteKind, Planned, Receipt, Record, RecordKey, Timestamp, Unplanned, WorkItem,
+    AnswerMeta, BoxFuture, Failure, FailureKind, NoteKind, Planned, Receipt, Record, RecordKey, Timestamp, Unplanned,
+    WorkItem,
     ports::{AttemptContext, Ended, Grouping, Handler, MemberEnd, Permit, Reserve, Rest},
 };
 use serde_json::value::RawValue;
@@ -25,6 +26,8 @@ pub struct Outside {
     pub asked: BTreeMap<RecordKey, u32>,
     /// Remote objects by tag: the records in them and how often they were looked at.
     pub objects: HashMap<String, (Vec<RecordKey>, u32)>,
+    /// Whether the answer to the next creation of the third chunk is cut off.
+    pub cuts_next: bool,
     /// How often a tag was created: more than once is a double purchase.
     pub created: HashMap<String, u32>,
     /// Effects of agents' tools, by record and step.
@@ -32,15 +35,20 @@ pub struct Outside {
 }
 
 /// The outside, shared by the lives of one run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct World(Arc<Mutex<Outside>>);
+
+impl Default for World {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Outside { cuts_next: true, ..Outside::default() })))
+    }
+}
 
 impl World {
     /// Looks at the outside.
     ///
     /// # Panics
     /// Where another holder has panicked.
-    #[must_use]
     pub fn outside(&self) -> MutexGuard<'_, Outside> {
         self.0.lock().expect("no holder panics")
     }
@@ -51,7 +59,8 @@ impl World {
 pub enum Kind {
     /// A record, a question, an answer.
     Prompt,
-    /// A chunk of a provider batch, harvested in two parts, with one line lost the first time.
+    /// A chunk of a provider batch, harvested in two parts, with one line lost the first time. The answer to one creation
+    /// is cut off: the batch exists, and nobody was told its receipt.
     Batch,
     /// A shard of a cluster job, whose node is lost the first time.
     Shard,
@@ -102,6 +111,10 @@ impl SmallWork {
             }
         }
         tokio::time::sleep(Duration::from_micros(200)).await;
+        if self.kind == Kind::Batch && item.id.position == 12 && std::mem::take(&mut self.world.outside().cuts_next) {
+            let failure = Failure::new(FailureKind::Unavailable, "the connection was cut");
+            return Ended::Failed(failure, Bytes::new(), AnswerMeta::default());
+        }
         Ended::Parked(Receipt(tag), Timestamp(0))
     }
 

@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -160,6 +161,8 @@ pub struct MemoryJournal {
     entries: Arc<Mutex<Vec<Entry>>>,
     /// Appends that succeed before one fails; `None` for ever.
     appends_left: Arc<Mutex<Option<usize>>>,
+    /// How long an append takes.
+    commits_take: Arc<Mutex<Duration>>,
 }
 
 impl MemoryJournal {
@@ -167,6 +170,11 @@ impl MemoryJournal {
     #[must_use]
     pub fn entries(&self) -> Vec<Entry> {
         self.entries.lock().expect("no holder panics").clone()
+    }
+
+    /// Lets every append take so long.
+    pub fn commits_take(&self, time: Duration) {
+        *self.commits_take.lock().expect("no holder panics") = time;
     }
 
     /// Lets every append after `n` more fail, as a full disk does.
@@ -178,6 +186,10 @@ impl MemoryJournal {
 impl Journal for MemoryJournal {
     fn append(&self, entries: Vec<Entry>) -> BoxFuture<'_, Result<Located, JournalError>> {
         Box::pin(async move {
+            let takes = *self.commits_take.lock().expect("no holder panics");
+            if !takes.is_zero() {
+                tokio::time::sleep(takes).await;
+            }
             if let Some(left) = &mut *self.appends_left.lock().expect("no holder panics") {
                 if *left == 0 {
                     return Err(JournalError("no space left".to_owned()));

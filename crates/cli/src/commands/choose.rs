@@ -42,7 +42,7 @@ pub(super) fn choose(args: &Run, ready: &Ready, clock: &dyn Clock) -> anyhow::Re
         return Ok(Chosen { folder, manifest, _lock: lock });
     }
     let what = identity::differences(&manifest.identity_parts, &identity_parts).join(", ");
-    let is_done = manifest.n_records.len() == ready.pipeline.steps.0.len() && !manifest.artefacts.is_empty();
+    let is_done = manifest.n_records.len() == manifest.n_steps;
     if is_done && !args.resume && args.task_id.is_none() {
         talk::say(format!("the pipeline has changed since run {} was done ({what}): a new run begins", folder.id()));
         drop(lock);
@@ -64,7 +64,15 @@ fn latest(state: &Path, ready: &Ready, id: Option<&str>) -> anyhow::Result<Optio
         if id.is_some_and(|id| folder.id() != id) {
             continue;
         }
-        let manifest = Manifest::read(folder.path())?;
+        let manifest = match Manifest::read(folder.path()) {
+            Ok(manifest) => manifest,
+            // A run that cannot be read is told, and does not keep others from running.
+            Err(error) if id.is_none() => {
+                talk::say(format!("warning: {error}"));
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
         let is_ours = manifest.pipeline == ready.pipeline.name && manifest.file == ready.file;
         if !is_ours && id.is_none() {
             continue;
@@ -104,6 +112,7 @@ fn begin(
         begun: now,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         limit: args.limit,
+        n_steps: ready.pipeline.steps.0.len(),
         inputs: BTreeMap::new(),
         artefacts: BTreeMap::new(),
         n_records: BTreeMap::new(),

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
+use connect::jsonl::JsonlSource;
 use domain::{
     Clock, StopReason,
     ports::{Change, Disk, Journal as _, Recovered, Source as _},
@@ -47,7 +48,8 @@ pub(super) fn run(args: &Run) -> anyhow::Result<Exit> {
     // One thread drives the run: its work per record is small, and threads of their own write the journal and read the
     // source. A second one would spend its time on waking the first.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut work = Working { args, ready: &ready, chosen, journal, recovered, clock, accounts: Vec::new() };
+    let mut work =
+        Working { args, ready: &ready, chosen, journal, recovered, clock, accounts: Vec::new(), checked: Vec::new() };
     let end = runtime.block_on(work.run_steps(&models));
     runtime.shutdown_background();
     let end = end?;
@@ -69,7 +71,8 @@ fn open_journal(args: &Run, chosen: &Chosen) -> anyhow::Result<(Journal, Recover
     let disk = crate::kill_points::disk(disk);
     let folder = chosen.folder.journal();
     let tag = xxhash_rust::xxh3::xxh3_64(chosen.manifest.id.as_bytes());
-    let (journal, mut recovered) = Journal::open(Arc::clone(&disk), &folder, tag, Options::default())?;
+    let options = Options { accept_damage: args.reask_damaged, ..Options::default() };
+    let (journal, mut recovered) = Journal::open(Arc::clone(&disk), &folder, tag, options)?;
     if recovered.torn_bytes > 0 {
         let torn = thousands(recovered.torn_bytes);
         talk::say(format!(
@@ -115,6 +118,7 @@ struct Working<'a> {
     recovered: Recovered,
     clock: Arc<dyn Clock>,
     accounts: Vec<(StepAccount, Checked)>,
+    checked: Vec<Checked>,
 }
 
 impl Working<'_> {
@@ -147,16 +151,33 @@ impl Working<'_> {
                 seed: self.clock.now().0,
             };
             let n_settled = self.recovered.settled.n_settled(parts.number);
-            match compare(&parts, &mut self.chosen)? {
-                Compared::Unchanged if n_settled > 0 => {
-                    talk::say(format!("step {name}: {} records are settled already", thousands(n_settled)));
-                }
-                Compared::Appended if n_settled > 0 => {
-                    talk::say(format!("step {name}: the source has grown at its end; the new records are worked on"));
-                }
-                Compared::Unchanged | Compared::Appended => {}
+            let source = step::source(&parts);
+            let compared = compare(&source, name, &mut self.chosen)?;
+            if compared == Compared::Unchanged && self.is_in_place(name, parts.number) {
+                talk::say(format!(
+                    "step {name}: done already, the outputs are in place ({} records)",
+                    thousands(n_settled)
+                ));
+                let tally = self.recovered.tally.get(&parts.number).cloned().unwrap_or_default();
+                let n = tally.n_settled();
+                let tolerate = &config.tolerate;
+                self.checked.push(engine::check(&tally, tolerate.failed.of(n), tolerate.skipped.of(n)));
+                continue;
             }
-            let step = step::compose(&parts, models.gateway.clone())?;
+            if n_settled > 0 {
+                talk::say(match compared {
+                    Compared::Unchanged => format!("step {name}: {} records are settled already", thousands(n_settled)),
+                    Compared::Appended => {
+                        format!("step {name}: the source has grown at its end; the new records are worked on")
+                    }
+                });
+            }
+            // What is written from here on is not in place any more until the step is done again.
+            self.chosen.manifest.artefacts.remove(name);
+            self.chosen.manifest.n_records.remove(name);
+            self.chosen.manifest.limit = self.args.limit;
+            self.chosen.manifest.write(self.chosen.folder.path())?;
+            let step = step::compose(&parts, source, models.gateway.clone())?;
             let ran = {
                 let running = engine::run_step(step, &context, &mut self.recovered);
                 tokio::select! {
@@ -172,6 +193,7 @@ impl Working<'_> {
                     let tolerate = &config.tolerate;
                     let n = account.records;
                     let checked = account.check(tolerate.failed.of(n), tolerate.skipped.of(n));
+                    self.checked.push(checked);
                     self.accounts.push((account, checked));
                 }
                 StepEnd::Incomplete(account) => {
@@ -191,11 +213,26 @@ impl Working<'_> {
         Ok(End::Finished)
     }
 
+    /// Returns whether a step is done and its outputs are as they were written: then there is nothing to do, and whatever
+    /// the user did to other files is left alone.
+    fn is_in_place(&self, name: &str, number: domain::StepNumber) -> bool {
+        let manifest = &self.chosen.manifest;
+        let (Some(artefacts), Some(n_records)) = (manifest.artefacts.get(name), manifest.n_records.get(name)) else {
+            return false;
+        };
+        let is_there = |artefact: &domain::ports::Artefact| {
+            let path = self.ready.place(std::path::Path::new(&artefact.path)).path;
+            std::fs::metadata(path).is_ok_and(|metadata| metadata.len() == artefact.bytes)
+        };
+        let wants_more = self.args.limit != manifest.limit;
+        !wants_more && self.recovered.settled.n_settled(number) >= *n_records && artefacts.iter().all(is_there)
+    }
+
     /// Tells how it ended, writes the account, and returns the exit status.
     fn conclude(&self, end: &End, simulated: &[String]) -> anyhow::Result<Exit> {
         let id = self.chosen.folder.id();
         let exit = match end {
-            End::Finished if self.accounts.iter().all(|(_, checked)| *checked == Checked::Done) => Exit::Done,
+            End::Finished if self.checked.iter().all(|checked| *checked == Checked::Done) => Exit::Done,
             End::Finished | End::Incomplete => Exit::Beyond,
             End::Stopped(StopReason::Interrupted) => Exit::Interrupted,
             End::Stopped(StopReason::Closed(_)) => Exit::Stopped,
@@ -218,10 +255,13 @@ impl Working<'_> {
             tell(account, *checked);
         }
         match end {
+            // A run that had nothing to do leaves the account as it is.
+            End::Finished if self.accounts.is_empty() => {}
             End::Finished => self.write_account(&account)?,
             End::Incomplete => talk::say(
-                "the outputs are not written: run the same command again; records whose journal is damaged need \
-                 --reask-damaged",
+                "the outputs are not written, because the journal of some records is damaged and the live output does \
+                 not have them. Put the journal's files back from a backup, or run again with --reask-damaged: those \
+                 records are asked (and paid for) again",
             ),
             End::Stopped(StopReason::Interrupted) => {
                 talk::say(format!("interrupted; everything settled is safe. Go on with: {}", self.command()));
@@ -282,20 +322,20 @@ struct Account<'a> {
     steps: Vec<&'a StepAccount>,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Compared {
     Unchanged,
     Appended,
 }
 
 /// Compares a step's source with what it was when the run began.
-fn compare(parts: &step::Parts<'_>, chosen: &mut Chosen) -> anyhow::Result<Compared> {
-    let source = step::source(parts);
-    let now = match chosen.manifest.inputs.get(parts.name) {
+fn compare(source: &JsonlSource, step: &str, chosen: &mut Chosen) -> anyhow::Result<Compared> {
+    let now = match chosen.manifest.inputs.get(step) {
         None => source.fingerprint()?,
         Some(before) => match source.compare(before)? {
             Change::Unchanged => return Ok(Compared::Unchanged),
             Change::Appended { now } => {
-                chosen.manifest.inputs.insert(parts.name.to_owned(), now);
+                chosen.manifest.inputs.insert(step.to_owned(), now);
                 chosen.manifest.write(chosen.folder.path())?;
                 return Ok(Compared::Appended);
             }
@@ -309,7 +349,7 @@ fn compare(parts: &step::Parts<'_>, chosen: &mut Chosen) -> anyhow::Result<Compa
             }
         },
     };
-    chosen.manifest.inputs.insert(parts.name.to_owned(), now);
+    chosen.manifest.inputs.insert(step.to_owned(), now);
     chosen.manifest.write(chosen.folder.path())?;
     Ok(Compared::Unchanged)
 }

@@ -51,10 +51,10 @@ fn look(folder: &RunFolder) -> anyhow::Result<(Told, Manifest)> {
     };
     let is_running = matches!(folder.try_lock()?, Locked::ByOther(_));
     let n_settled = |step: usize| recovered.settled.n_settled(u16::try_from(step).unwrap_or(u16::MAX));
-    let n_steps = manifest.inputs.len();
+    let n_steps = manifest.n_steps;
     let settled: u64 = (0..n_steps).map(n_settled).sum();
     let expected: u64 = manifest.n_records.values().sum();
-    let is_done = n_steps > 0 && manifest.artefacts.len() == n_steps && settled >= expected;
+    let is_done = n_steps > 0 && manifest.n_records.len() == n_steps && settled >= expected;
     let state = match (is_running, is_done) {
         (true, _) => RunState::Running,
         (false, true) => RunState::Done,

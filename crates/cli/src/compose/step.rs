@@ -33,15 +33,15 @@ pub(crate) fn source(parts: &Parts<'_>) -> JsonlSource {
     JsonlSource::new(&parts.step.source.jsonl, place, parts.number, forbidden)
 }
 
-/// Makes a step.
+/// Makes a step around its source, which was compared with what it was: the length that it had then is how far it is
+/// read, in every pass.
 ///
 /// # Errors
 /// Where its parts do not fit together, which checking the pipeline should have told, or the table of user keys cannot
 /// be opened.
-pub(crate) fn compose(parts: &Parts<'_>, models: Arc<dyn ModelClient>) -> anyhow::Result<Step> {
+pub(crate) fn compose(parts: &Parts<'_>, source: JsonlSource, models: Arc<dyn ModelClient>) -> anyhow::Result<Step> {
     let Parts { ready, number, name, step, folder, limit, seed } = parts;
     let WorkConfig::Prompt(prompt) = &step.work;
-    let source = source(parts);
     let input = ready.place(&step.source.jsonl.path);
     let inputs = Inputs { fields: step.source.fields.clone(), require: step.source.require.unwrap_or_default() };
     let handler = PromptHandler::new(prompt, inputs, &input.name, models)?;

@@ -91,19 +91,19 @@ impl StepAccount {
         self.adds_up = tally.n_settled() == self.records && self.unsettled == 0 && self.damaged == 0;
     }
 
-    /// Compares with what the pipeline tolerates: so many failed records (missing ones among them), and so many skipped
-    /// ones, those not counted in which there was nothing to do.
+    /// Compares with what the pipeline tolerates; see [`check`].
     #[must_use]
     pub fn check(&self, tolerated_failed: u64, tolerated_skipped: u64) -> Checked {
-        if !self.adds_up {
-            Checked::Open
-        } else if self.failed + self.missing > tolerated_failed
-            || self.tally.n_skipped_unexpected() > tolerated_skipped
-            || self.cancelled > 0
-        {
-            Checked::BeyondTolerance
-        } else {
-            Checked::Done
-        }
+        if self.adds_up { check(&self.tally, tolerated_failed, tolerated_skipped) } else { Checked::Open }
     }
+}
+
+/// Compares how records ended with what the pipeline tolerates: so many failed ones (missing ones among them), and so
+/// many skipped ones, those not counted in which there was nothing to do.
+#[must_use]
+pub fn check(tally: &Tally, tolerated_failed: u64, tolerated_skipped: u64) -> Checked {
+    let is_beyond = tally.n_failed() + tally.missing > tolerated_failed
+        || tally.n_skipped_unexpected() > tolerated_skipped
+        || tally.cancelled > 0;
+    if is_beyond { Checked::BeyondTolerance } else { Checked::Done }
 }

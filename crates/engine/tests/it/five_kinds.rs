@@ -1,4 +1,4 @@
-//! The five kinds of work through one engine: run, killed at every append in two ways, resumed.
+//! The five kinds of work through one engine: run, killed at every append in three ways, resumed.
 
 use std::{
     path::Path,
@@ -72,13 +72,13 @@ impl Journal for DeadlyJournal {
 
 /// One life of the process: `None` when it died.
 fn live(disk: &CrashDisk, work: &SmallWork, shown: &Shown, dies_at: Option<(usize, Death)>) -> Option<StepAccount> {
-    let options = Options { window: Duration::ZERO, group: 1, queue: 64, segment_bytes: 4096 };
+    let options = Options { window: Duration::ZERO, group: 1, queue: 64, segment_bytes: 4096, accept_damage: false };
     let port: Arc<dyn Disk> = Arc::new(disk.clone());
     let (inner, mut recovered) = store::Journal::open(port, Path::new("/run"), 1, options).unwrap();
     let dead = Arc::new(Notify::new());
     let journal = Arc::new(DeadlyJournal { inner, n_appends: AtomicUsize::new(0), dies_at, dead: Arc::clone(&dead) });
     let context = Context {
-        journal: journal.clone(),
+        journal,
         clock: Arc::new(SteppingClock::new(50)),
         reporter: Arc::new(()),
         control: watch::Sender::new(Control::Run).subscribe(),

@@ -1,7 +1,9 @@
 //! Flow, retries, lanes: in paused time.
 
-use domain::{EndClass, Failure, FailureKind};
-use engine::Pause;
+use std::sync::Arc;
+
+use domain::{EndClass, Event, Failure, FailureKind, Reporter};
+use engine::{Pause, Status, StepEnd};
 use testkit::Reply;
 
 use crate::story::{MS, S, Story};
@@ -104,4 +106,40 @@ async fn the_feed_is_not_held_up_by_records_that_wait_for_their_next_attempt() {
     assert_eq!((account.succeeded, account.attempts), (1000, 1500));
     // 1,500 attempts of 10 ms over ten places are 1.5 s of work; the waits overlap with it.
     assert!(took < 4 * S, "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn readers_of_events_see_every_end_and_cannot_fail_the_run() {
+    struct Rude(Status);
+    impl Reporter for Rude {
+        fn on(&self, event: &Event) {
+            self.0.on(event);
+            if let Event::Answered { key } = event {
+                assert!(key.position % 3 != 0, "a reader that panics");
+            }
+        }
+    }
+    let story = Story::of(30, 5, |key, n| match (key.position, n) {
+        (4, _) => failing(FailureKind::Rejected),
+        (5, 0) => failing(FailureKind::Timeout),
+        _ => Reply::Answer(10 * MS),
+    });
+    let rude = Arc::new(Rude(Status::default()));
+    let end = story.run_with(rude.clone()).await.unwrap();
+    let StepEnd::Finished(account) = end else { panic!("{end:?}") };
+    let seen = rude.0.snapshot();
+    assert_eq!((seen.tally.succeeded, seen.tally.n_failed()), (account.succeeded, account.failed));
+    assert_eq!((account.succeeded, account.failed, seen.n_retried, seen.n_in_flight), (29, 1, 1, 0));
+    assert_eq!(seen.n_records, Some(30));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_place_of_an_answer_is_free_before_its_outcome_is_durable() {
+    // Each commit takes a second; the width of the run is 2 and answers take 100 ms.
+    let mut story = Story::of(200, 100, |_, _| Reply::Answer(100 * MS));
+    story.flow.max_in_flight = 2;
+    story.journal.commits_take(S);
+    let (account, took) = story.finished().await;
+    assert_eq!(account.succeeded, 200);
+    assert!(took < 13 * S, "200 answers, two at a time, are 10 s; waiting for commits would make it 110: {took:?}");
 }

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use domain::ports::{Handler, Recovered};
+use domain::{
+    Reporter,
+    ports::{Handler, Recovered},
+};
 use engine::{Backoff, Budgets, Context, Control, EngineError, Flow, Step, StepAccount, StepEnd, run_step};
 use testkit::{MemoryJournal, MemorySink, MemorySource, Reply, ScriptedHandler, Shown, SteppingClock};
 use tokio::{sync::watch, time::Instant};
@@ -45,10 +48,14 @@ impl Story {
     }
 
     pub(crate) async fn run(&self) -> Result<StepEnd, EngineError> {
+        self.run_with(Arc::new(())).await
+    }
+
+    pub(crate) async fn run_with(&self, reporter: Arc<dyn Reporter>) -> Result<StepEnd, EngineError> {
         let context = Context {
             journal: Arc::new(self.journal.clone()),
             clock: Arc::new(SteppingClock::new(1)),
-            reporter: Arc::new(()),
+            reporter,
             control: self.control.subscribe(),
             version: "test".to_owned(),
         };

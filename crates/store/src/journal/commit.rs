@@ -62,6 +62,7 @@ impl Gate {
 pub(super) struct Commit {
     gate: Arc<Gate>,
     queue: usize,
+    group: usize,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -78,7 +79,7 @@ impl Commit {
             Arc::new(Gate { queue: Mutex::default(), filled: Condvar::new(), room: Semaphore::new(options.queue) });
         let writer = Writer { disk, folder, tag, options, tail, gate: Arc::clone(&gate), buffer: Vec::new() };
         let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(move || writer.run())?;
-        Ok(Self { gate, queue: options.queue, thread: Some(thread) })
+        Ok(Self { gate, queue: options.queue, group: options.group, thread: Some(thread) })
     }
 
     /// Queues entries as one unit and ends when they are durable.
@@ -96,7 +97,7 @@ impl Commit {
             queue.n_entries += wanted;
             queue.waiting.push_back(Asked::Append(entries, ack));
             // The thread sleeps until there is something, then until a group is full: it need not wake in between.
-            if queue.waiting.len() == 1 || queue.n_entries >= self.queue.min(256) {
+            if queue.waiting.len() == 1 || queue.n_entries >= self.group {
                 self.gate.filled.notify_one();
             }
         }
@@ -139,8 +140,22 @@ struct Writer {
     buffer: Vec<u8>,
 }
 
+/// Tells callers that the thread is gone, however it went: nobody waits for an answer that cannot come.
+struct Farewell(Arc<Gate>);
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        let mut queue = self.0.queue();
+        queue.failure.get_or_insert_with(closed);
+        // Dropping what waits drops the other ends of its answers.
+        queue.waiting.clear();
+        self.0.room.close();
+    }
+}
+
 impl Writer {
     fn run(mut self) {
+        let _farewell = Farewell(Arc::clone(&self.gate));
         while let Some(group) = self.next_group() {
             let mut appends = Vec::with_capacity(group.len());
             let mut seals = Vec::new();

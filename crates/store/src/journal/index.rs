@@ -27,14 +27,17 @@ const HEAD: usize = 32;
 /// The length of one entry.
 pub(super) const ENTRY: usize = 24;
 
+/// The bit of an attempt's code that says that the record is not a member of its item any more.
+pub(super) const LEFT: u8 = 0x80;
+
 /// What kind of entry lies there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// An outcome; the code is that of its class.
     Outcome,
-    /// A failed attempt; the code is that of its failure's kind.
+    /// A failed attempt of one record; the code is that of its failure's kind, and [`LEFT`] where it left its item.
     Attempted,
-    /// A note or a parking; the code is 1 where the item has several members.
+    /// A note, a parking or a failed attempt of an item as a whole; the code is 1 where it has several members.
     Item,
 }
 
@@ -128,8 +131,11 @@ impl Index {
                 }
                 IndexEntry { key: outcome.key, kind: Kind::Outcome, code: outcome.end.class().code(), offset }
             }
+            Header::Attempted(attempted) if !attempted.members.is_empty() => {
+                IndexEntry { key: attempted.key, kind: Kind::Item, code: 1, offset }
+            }
             Header::Attempted(attempted) => {
-                let code = attempted.failure.kind as u8;
+                let code = attempted.failure.kind as u8 | if attempted.left { LEFT } else { 0 };
                 IndexEntry { key: attempted.key, kind: Kind::Attempted, code, offset }
             }
             Header::Noted(noted) => IndexEntry {

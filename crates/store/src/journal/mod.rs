@@ -7,13 +7,14 @@
 //! that a crash can have torn. What was torn is kept beside the segment, and cut.
 //!
 //! The modules in the order in which an entry meets them: `commit` (the queue and the thread), `frame` (bytes),
-//! `segment` (a file), `index` (where entries lie), `asking` (marks of what is in flight), `recover` (opening),
+//! `segment` (a file), `index` (where entries lie), `asking` (marks of what is in flight), `items` (what was begun), `recover` (opening),
 //! `outcomes` (reading in source order).
 
 mod asking;
 mod commit;
 mod frame;
 mod index;
+mod items;
 mod outcomes;
 mod recover;
 mod segment;
@@ -40,11 +41,20 @@ pub struct Options {
     pub queue: usize,
     /// The length at which a segment is sealed, in bytes.
     pub segment_bytes: u64,
+    /// Whether damage that an index does not know of yet is accepted: it is told this once, and what was lost with it
+    /// counts as not settled. Otherwise it is told at every opening.
+    pub accept_damage: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { window: Duration::from_millis(5), group: 256, queue: 8192, segment_bytes: 256 << 20 }
+        Self {
+            window: Duration::from_millis(5),
+            group: 256,
+            queue: 8192,
+            segment_bytes: 256 << 20,
+            accept_damage: false,
+        }
     }
 }
 
@@ -73,7 +83,7 @@ impl Journal {
         tag: u64,
         options: Options,
     ) -> Result<(Self, Recovered), JournalError> {
-        let opened = recover::open(&disk, folder, tag)?;
+        let opened = recover::open(&disk, folder, tag, options.accept_damage)?;
         let asking = asking::Marks::open(&*disk, folder, opened.recovered.n_processes)
             .map_err(|e| failed(folder, "open the marks in", &e))?;
         let mut recovered = opened.recovered;

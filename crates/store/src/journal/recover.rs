@@ -8,14 +8,15 @@ use std::{
 };
 
 use domain::{
-    EndClass, Entry, FailureKind, Header, Member, RecordKey, SettledSet,
-    ports::{Damage, Disk, DiskFile, JournalError, OpenItem, Recovered},
+    EndClass, Entry, FailureKind, Header, RecordKey,
+    ports::{Damage, Disk, DiskFile, JournalError, Recovered},
 };
 
 use super::{
     commit::Tail,
     failed,
     index::{self, Index, IndexEntry, Kind},
+    items::Items,
     segment::{self, Beginning},
 };
 
@@ -28,7 +29,7 @@ pub(super) struct Opened {
 }
 
 /// Opens the journal in `folder`.
-pub(super) fn open(disk: &Arc<dyn Disk>, folder: &Path, tag: u64) -> Result<Opened, JournalError> {
+pub(super) fn open(disk: &Arc<dyn Disk>, folder: &Path, tag: u64, accept_damage: bool) -> Result<Opened, JournalError> {
     let disk = &**disk;
     disk.create_folder(folder).map_err(|e| failed(folder, "create the journal in", &e))?;
     let mut paths = segments(disk, folder)?;
@@ -44,7 +45,7 @@ pub(super) fn open(disk: &Arc<dyn Disk>, folder: &Path, tag: u64) -> Result<Open
     let (last_number, last_path) = paths.remove(paths.len() - 1);
     let mut fold = Fold::default();
     for (number, path) in &paths {
-        let index = sealed_index(disk, path, *number, tag, &mut fold.recovered.damage)?;
+        let index = sealed_index(disk, path, *number, tag, accept_damage, &mut fold.recovered.damage)?;
         fold.take(&index);
     }
     let tail = open_tail(disk, &last_path, last_number, tag, &mut fold.recovered)?;
@@ -69,6 +70,7 @@ fn sealed_index(
     path: &Path,
     number: u32,
     tag: u64,
+    accept_damage: bool,
     damage: &mut Vec<Damage>,
 ) -> Result<Index, JournalError> {
     let file = disk.open(path, false).map_err(|e| failed(path, "open", &e))?;
@@ -79,20 +81,25 @@ fn sealed_index(
     let index_path = index::path_of(path);
     let length = file.length().map_err(|e| failed(path, "read", &e))?;
     if let Some(index) = Index::read(disk, &index_path).map_err(|e| failed(&index_path, "read", &e))?
-        && index.summary.length <= length
+        && index.summary.length == length
     {
         return Ok(index);
     }
     let mut index = Index::default();
     let scanned = segment::scan(&*file, path, &mut |entry, offset, end| index.add(&entry, offset, end))
         .map_err(|e| failed(path, "read", &e))?;
+    let is_sound = scanned.damage.is_empty() && scanned.torn == 0;
     damage.extend(scanned.damage);
     if scanned.torn > 0 {
         // Only the last segment can have been torn by a crash: another one was sealed after its last sync.
         let file = path.display().to_string();
         damage.push(Damage { file, offset: scanned.end, bytes: scanned.torn, key: None });
     }
-    index.write(disk, &index_path).map_err(|e| failed(&index_path, "write", &e))?;
+    // An index of damaged bytes would hide the damage from the next opening.
+    if is_sound || accept_damage {
+        index.summary.length = length;
+        index.write(disk, &index_path).map_err(|e| failed(&index_path, "write", &e))?;
+    }
     Ok(index)
 }
 
@@ -208,13 +215,22 @@ impl Fold {
         if !self.again.is_empty() {
             self.count_once(disk, files, tail)?;
         }
-        let mut open: HashMap<RecordKey, OpenItem> = HashMap::new();
-        for (segment, entry) in std::mem::take(&mut self.unsettling) {
-            let settled = &self.recovered.settled;
+        // An index is sorted by key; what happened to an item must be told in the order in which it happened.
+        let mut unsettling = std::mem::take(&mut self.unsettling);
+        unsettling.sort_unstable_by_key(|(segment, entry)| (*segment, entry.offset));
+        let mut items = Items::default();
+        let Recovered { settled, spent, .. } = &mut self.recovered;
+        for (segment, entry) in unsettling {
             if entry.kind == Kind::Attempted {
-                let group = FailureKind::ALL.get(usize::from(entry.code)).and_then(|kind| kind.group());
-                if let (false, Some(group)) = (settled.contains(&entry.key), group) {
-                    self.recovered.spent.entry(entry.key).or_default().add(group);
+                if settled.contains(&entry.key) {
+                    continue;
+                }
+                let kind = FailureKind::ALL.get(usize::from(entry.code & !index::LEFT));
+                if let Some(group) = kind.and_then(|kind| kind.group()) {
+                    spent.entry(entry.key).or_default().add(group);
+                }
+                if entry.code & index::LEFT != 0 {
+                    items.leave(&entry.key);
                 }
                 continue;
             }
@@ -225,10 +241,9 @@ impl Fold {
             let path = &files[segment as usize];
             let read = disk.open(path, false).and_then(|file| segment::read_one(&*file, entry.offset));
             let Some(entry) = read.map_err(|e| failed(path, "read", &e))? else { continue };
-            gather(&mut open, entry, settled);
+            items.take(entry, settled, spent);
         }
-        open.retain(|_, item| has_unsettled(&item.members, &self.recovered.settled));
-        self.recovered.open = open;
+        self.recovered.open = items.finish(settled);
         self.find_resume_points(disk, files, tail)?;
         Ok(self.recovered)
     }
@@ -304,40 +319,21 @@ impl Fold {
     }
 }
 
-fn gather(open: &mut HashMap<RecordKey, OpenItem>, entry: Entry, settled: &SettledSet) {
-    match entry.header {
-        Header::Noted(noted) if has_unsettled(&noted.members, settled) => {
-            let item = open.entry(noted.id).or_default();
-            item.members.clone_from(&noted.members);
-            item.notes.push((noted, entry.raw));
-        }
-        Header::Parked(parked) if has_unsettled(&parked.members, settled) => {
-            let item = open.entry(parked.id).or_default();
-            item.members.clone_from(&parked.members);
-            item.parked = Some(parked);
-        }
-        _ => {}
-    }
-}
-
-fn has_unsettled(members: &[Member], settled: &SettledSet) -> bool {
-    members.iter().any(|member| {
-        (0..member.n).any(|n| !settled.contains(&RecordKey { position: member.first.position + n, ..member.first }))
-    })
-}
-
 /// See [`super::Journal::peek`].
 pub(super) fn peek(disk: &dyn Disk, folder: &Path) -> Result<(Recovered, bool), JournalError> {
     let mut fold = Fold::default();
     let paths = segments(disk, folder)?;
     for (_, path) in &paths {
         let index_path = index::path_of(path);
-        if let Some(index) = Index::read(disk, &index_path).map_err(|e| failed(&index_path, "read", &e))? {
+        let file = disk.open(path, false).map_err(|e| failed(path, "open", &e))?;
+        let length = file.length().map_err(|e| failed(path, "read", &e))?;
+        if let Some(index) = Index::read(disk, &index_path).map_err(|e| failed(&index_path, "read", &e))?
+            && index.summary.length == length
+        {
             fold.take(&index);
             continue;
         }
         let mut index = Index::default();
-        let file = disk.open(path, false).map_err(|e| failed(path, "open", &e))?;
         let scanned = segment::scan(&*file, path, &mut |entry, offset, end| index.add(&entry, offset, end))
             .map_err(|e| failed(path, "read", &e))?;
         fold.recovered.damage.extend(scanned.damage);

@@ -17,7 +17,7 @@ pub(crate) fn key(position: u64) -> RecordKey {
 
 /// Commits at once, in small segments, so that a short test meets every edge.
 pub(crate) fn hasty() -> Options {
-    Options { window: Duration::ZERO, group: 1, queue: 64, segment_bytes: 4096 }
+    Options { window: Duration::ZERO, group: 1, queue: 64, segment_bytes: 4096, accept_damage: false }
 }
 
 pub(crate) fn open(disk: &Arc<dyn Disk>, options: Options) -> Result<(Journal, Recovered), JournalError> {
@@ -44,7 +44,16 @@ pub(crate) fn outcome(position: u64, raw: &[u8]) -> Entry {
 
 pub(crate) fn attempt(position: u64) -> Entry {
     let failure = Failure::new(FailureKind::Timeout, "no answer");
-    Entry { header: Header::Attempted(Attempted { key: key(position), failure, at: Timestamp(1) }), raw: Bytes::new() }
+    Entry {
+        header: Header::Attempted(Attempted {
+            key: key(position),
+            failure,
+            members: Vec::new(),
+            left: false,
+            at: Timestamp(1),
+        }),
+        raw: Bytes::new(),
+    }
 }
 
 pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {

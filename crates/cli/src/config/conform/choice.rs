@@ -68,6 +68,10 @@ impl<'w> Walk<'w> {
 
     /// None of the alternatives is of this type at all.
     fn wrong_choice(&mut self, place: &Place<'w>, alternatives: &[Alternative<'w>]) {
+        if let (Kind::Scalar { .. }, Some(schema)) = (&place.node.kind, alternatives.iter().find_map(|one| one.secret))
+        {
+            return self.secret(place, schema);
+        }
         let tags: Vec<&str> = alternatives.iter().filter_map(|one| one.external_tag()).map(|(tag, _)| tag).collect();
         if tags.is_empty() {
             let schemas: Vec<&Value> = alternatives.iter().map(|one| one.schema).collect();

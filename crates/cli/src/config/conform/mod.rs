@@ -92,11 +92,6 @@ impl<'w> Walk<'w> {
     /// Collects what is wrong with the node at `place`.
     fn value(&mut self, place: &Place<'w>, schema: &'w Value) {
         let schema = self.schemas.follow(schema);
-        if schema.get("writeOnly").and_then(Value::as_bool) == Some(true)
-            && matches!(place.node.kind, Kind::Scalar { .. })
-        {
-            return self.secret(place, schema);
-        }
         let alternatives = self.schemas.alternatives(schema);
         if !alternatives.is_empty() {
             return self.choice(place, &alternatives);

@@ -28,6 +28,8 @@ pub(super) struct Alternative<'s> {
     /// Whether it is the branch of a tagged enum (`oneOf`) and not of an `Option` or an untagged one (`anyOf`). A struct
     /// with a single key looks like a branch but must not be worded as one.
     is_branch: bool,
+    /// The schema whose alternative it is, where what stands there by mistake must not be repeated.
+    pub(super) secret: Option<&'s Value>,
 }
 
 impl<'s> Alternative<'s> {
@@ -91,12 +93,13 @@ impl<'s> Schemas<'s> {
 
     fn dissolve(self, schema: &'s Value, found: &mut Vec<Alternative<'s>>, depth: usize) {
         let is_branch = schema.get("oneOf").is_some();
+        let secret = (schema.get("writeOnly").and_then(Value::as_bool) == Some(true)).then_some(schema);
         for alternative in choice(schema) {
             let alternative = self.follow(alternative);
             let is_choice = alternative.get("type").is_none() && !choice(alternative).is_empty();
             match is_choice && depth < MAX_REFS {
                 true => self.dissolve(alternative, found, depth + 1),
-                false => found.push(Alternative { schema: alternative, is_branch }),
+                false => found.push(Alternative { schema: alternative, is_branch, secret }),
             }
         }
     }
