@@ -1,0 +1,266 @@
+//! What the documentation shows works as it stands there.
+
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde_json::{Value, json};
+
+use crate::story::{Ran, Story, finish, json_lines, records};
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Copies a folder, but for what runs leave in it.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder can be made");
+    for entry in fs::read_dir(from).expect("an example is a folder") {
+        let path = entry.expect("its files can be listed").path();
+        let name = path.file_name().expect("a file has a name").to_owned();
+        if name == "out" || name == ".tidemill" {
+            continue;
+        }
+        if path.is_dir() {
+            copy(&path, &to.join(name));
+        } else {
+            fs::copy(&path, to.join(name)).expect("a file can be copied");
+        }
+    }
+}
+
+/// A story in which the examples lie as they do in the repository.
+fn with_examples() -> Story {
+    let story = Story::of("");
+    copy(&repository().join("examples"), &story.path("examples"));
+    story
+}
+
+#[test]
+fn the_quickstart_runs_as_it_stands() {
+    let story = with_examples();
+    let ran = story.tidemill(["run", "examples/quickstart/pipeline.yaml"]);
+    ran.says(0, &["SIMULATED", "nothing in the output comes from a model", "out/labels.jsonl"]);
+    let source = story.text("examples/quickstart/messages.jsonl");
+    let output = story.text("examples/quickstart/out/labels.jsonl");
+    assert!(source.lines().count() >= 200, "a few hundred messages");
+    assert_eq!(output.lines().count(), source.lines().count());
+    for (was, is) in source.lines().zip(output.lines()) {
+        let untouched = was.strip_suffix('}').expect("an object ends in a brace");
+        assert!(is.starts_with(untouched), "in source order, untouched: {is}");
+        let record: Value = serde_json::from_str(is).unwrap();
+        let categories = ["delivery", "payment", "product", "account", "praise", "other"];
+        assert!(categories.contains(&record["category"].as_str().unwrap()), "{is}");
+        assert!((1..=5).contains(&record["urgency"].as_u64().unwrap()), "{is}");
+        assert!(["en", "zh"].contains(&record["language"].as_str().unwrap()), "{is}");
+        assert!((1..=120).contains(&record["summary"].as_str().unwrap().chars().count()), "{is}");
+    }
+    let account: Value = serde_json::from_str(&story.text("examples/quickstart/out/accounting.json")).unwrap();
+    let step = &account["steps"][0];
+    assert_eq!((&account["done"], &account["exit_status"], &step["adds_up"]), (&json!(true), &json!(0), &json!(true)));
+    assert_eq!(step["records"], json!(source.lines().count()));
+    assert_eq!((&step["succeeded"], &account["simulated_models"]), (&step["records"], &json!(["simulated"])));
+    assert!(account["note"].as_str().unwrap().contains("nothing in the output comes from a model"));
+    assert_eq!(story.text("examples/quickstart/out/labels.failures.jsonl"), "");
+}
+
+#[test]
+fn every_pipeline_among_the_examples_is_right() {
+    let story = with_examples();
+    let mut n = 0;
+    for example in fs::read_dir(story.path("examples")).unwrap() {
+        let pipeline = example.unwrap().path().join("pipeline.yaml");
+        let checked = finish(story.command([Path::new("check"), &pipeline]));
+        checked.says(0, &["no mistakes"]);
+        n += 1;
+    }
+    assert!(n >= 1, "there are examples");
+}
+
+#[test]
+fn the_real_thing_needs_a_key_and_says_so() {
+    let story = with_examples();
+    let arguments = ["run", "examples/quickstart/pipeline.yaml", "--models", "examples/quickstart/openai.yaml"];
+    story.tidemill(arguments).says(2, &["the environment variable `OPENAI_API_KEY` is not set", "openai.yaml:"]);
+}
+
+/// With a key it is the same job: here against a vendor that `OPENAI_BASE_URL` names.
+#[test]
+fn the_real_thing_is_the_same_job_with_another_models_file() {
+    let mut story = with_examples();
+    story.set("OPENAI_API_KEY", "sk-anything");
+    story.set("OPENAI_BASE_URL", &story.vendor.base_url());
+    let arguments =
+        ["run", "examples/quickstart/pipeline.yaml", "--models", "examples/quickstart/openai.yaml", "--limit", "20"];
+    let ran = story.tidemill(arguments);
+    ran.says(0, &["20 succeeded"]).does_not_say("SIMULATED");
+    assert_eq!(story.asked(), 20);
+    let account: Value = serde_json::from_str(&story.text("examples/quickstart/out/accounting.json")).unwrap();
+    assert_eq!((&account["simulated_models"], account.get("note")), (&json!([]), None));
+}
+
+/// A fenced block of a document.
+#[derive(Debug)]
+struct Block {
+    /// File and line, for people.
+    place: String,
+    language: String,
+    text: String,
+}
+
+/// The fenced blocks of the guide and of the READMEs.
+fn blocks() -> Vec<Block> {
+    let repository = repository();
+    let mut documents: Vec<PathBuf> = ["README.md", "README.zh-CN.md"].map(|name| repository.join(name)).to_vec();
+    if let Ok(guide) = fs::read_dir(repository.join("docs/guide")) {
+        documents.extend(guide.filter_map(|entry| Some(entry.ok()?.path())));
+    }
+    documents.retain(|path| path.extension().is_some_and(|extension| extension == "md") && path.is_file());
+    documents.sort();
+    let mut blocks = Vec::new();
+    for path in documents {
+        let text = fs::read_to_string(&path).expect("a document can be read");
+        let mut open: Option<Block> = None;
+        for (number, line) in text.lines().enumerate() {
+            let bare = line.trim_start();
+            match (&mut open, bare.strip_prefix("```")) {
+                (None, Some(language)) => {
+                    let name = path.file_name().unwrap_or_default().to_string_lossy();
+                    let place = format!("{name}:{}", number + 1);
+                    let language = language.trim().to_owned();
+                    open = Some(Block { place, language, text: String::new() });
+                }
+                (Some(_), Some(_)) => blocks.extend(open.take()),
+                (Some(block), None) => {
+                    let _ = writeln!(block.text, "{line}");
+                }
+                (None, None) => {}
+            }
+        }
+        assert!(open.is_none(), "a block of {} does not end", path.display());
+    }
+    blocks
+}
+
+/// What stands in the backticks of a message.
+fn quoted(message: &str) -> Option<&str> {
+    message.split('`').nth(1)
+}
+
+/// Checks a file of the guide. The files and variables that it names are made as they are missed; whatever else is said
+/// is a mistake in the guide.
+fn check_with_what_it_names(story: &mut Story, arguments: &[&str]) -> Ran {
+    let mut names: BTreeSet<String> = BTreeSet::new();
+    loop {
+        let ran = finish(story.command(arguments.iter().chain(&["--json"])));
+        let mut has_helped = false;
+        for mistake in json_lines(&ran.stdout) {
+            let message = mistake["message"].as_str().unwrap_or_default();
+            let Some(name) = quoted(message) else { continue };
+            if message.starts_with("cannot read `") && !story.has(name) {
+                story.write(name, records(1));
+            } else if message.starts_with("the models file `") && !story.has(name) {
+                story.write(name, simulated(&names));
+            } else if message.starts_with("the models file knows no model") && names.insert(name.to_owned()) {
+                story.write("models.yaml", simulated(&names));
+            } else if message.starts_with("the environment variable `") {
+                story.set(name, "http://127.0.0.1:9/v1");
+            } else if message.starts_with("the key file `") && !story.has(name) {
+                story.write(name, "anything");
+            } else {
+                continue;
+            }
+            has_helped = true;
+        }
+        if ran.status == 0 || !has_helped {
+            return ran;
+        }
+    }
+}
+
+/// A models file whose models are simulated.
+fn simulated(names: &BTreeSet<String>) -> String {
+    let mut text = "channels:\n  rehearsal: { simulated: {} }\nmodels:\n".to_owned();
+    for name in names.iter().map(String::as_str).chain(["any"]) {
+        let _ = writeln!(text, "  - {{ name: \"{name}\", channel: rehearsal }}");
+    }
+    text
+}
+
+#[test]
+fn every_pipeline_of_the_guide_is_right() {
+    let mut n = 0;
+    for block in blocks().iter().filter(|block| block.language == "yaml" && block.text.starts_with("version:")) {
+        let mut story = Story::of("");
+        story.write("models.yaml", simulated(&BTreeSet::new()));
+        story.write("guide.yaml", &block.text);
+        let ran = check_with_what_it_names(&mut story, &["check", "guide.yaml"]);
+        assert_eq!(ran.status, 0, "{}: {}{}\n{}", block.place, ran.stderr, ran.stdout, block.text);
+        n += 1;
+    }
+    has_seen(n, "pipelines");
+}
+
+#[test]
+fn every_models_file_of_the_guide_is_right() {
+    for block in blocks().iter().filter(|block| block.language == "yaml" && block.text.starts_with("channels:")) {
+        let mut story = Story::of("");
+        story.write("guide.yaml", &block.text);
+        let ran = check_with_what_it_names(&mut story, &["check", "pipeline.yaml", "--models", "guide.yaml"]);
+        assert_eq!(ran.status, 0, "{}: {}{}\n{}", block.place, ran.stderr, ran.stdout, block.text);
+    }
+}
+
+#[test]
+fn every_command_of_the_guide_is_one() {
+    let mut n = 0;
+    let story = with_examples();
+    for block in blocks().iter().filter(|block| ["sh", "bash", "shell", "console"].contains(&&*block.language)) {
+        for line in block.text.replace("\\\n", " ").lines() {
+            let Some(arguments) = arguments_of(line) else { continue };
+            let mut command = Command::new(crate::story::TIDEMILL);
+            command.args(&arguments).arg("--help");
+            let ran = finish(story.at_home(command));
+            assert_eq!(ran.status, 0, "{}: `{line}`: {}", block.place, ran.stderr);
+            n += 1;
+            // What needs nothing but the examples is run.
+            let names_example = arguments.iter().any(|argument| argument.starts_with("examples/"));
+            let is_free = !arguments.iter().any(|argument| argument == "--models" || argument.contains('<'));
+            if names_example && is_free && ["run", "check"].contains(&&*arguments[0]) {
+                let ran = finish(story.command(&arguments));
+                assert_eq!(ran.status, 0, "{}: `{line}`: {}", block.place, ran.stderr);
+            }
+        }
+    }
+    has_seen(n, "commands");
+}
+
+/// Where there is a guide, it shows something.
+fn has_seen(n: usize, what: &str) {
+    let guide = repository().join("docs/guide");
+    let is_written = fs::read_dir(guide).is_ok_and(|entries| entries.count() > 0);
+    assert!(n > 0 || !is_written, "the guide shows no {what}");
+}
+
+/// The arguments of a line that starts Tidemill, in the words of a simple shell.
+fn arguments_of(line: &str) -> Option<Vec<String>> {
+    let line = line.trim_start().trim_start_matches("$ ");
+    let is_setting = |word: &str| {
+        let name = word.split_once('=').map(|(name, _)| name);
+        name.is_some_and(|name| !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
+    };
+    let mut words = line.split_whitespace().skip_while(|word| is_setting(word)).peekable();
+    match words.next()? {
+        "tidemill" => {}
+        "cargo" if words.peek() == Some(&"run") => {
+            words.by_ref().find(|word| *word == "--")?;
+        }
+        _ => return None,
+    }
+    let ends = |word: &&str| !word.starts_with(['#', '|', '>', '&', ';']) && !word.starts_with("2>");
+    Some(words.take_while(ends).map(|word| word.trim_matches(['"', '\'']).to_owned()).collect())
+}

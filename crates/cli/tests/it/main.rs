@@ -1,0 +1,14 @@
+//! The real binary against the scripted vendor: what a user sees, and what is on disk afterwards.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "these tests start the real binary, read what CI sets, and wait for another process in real time"
+)]
+
+mod story;
+
+mod bad_input;
+mod commands;
+mod examples;
+mod faults;
+mod resume;
+mod secrets;
