@@ -26,6 +26,7 @@ fn case(root: &Path, binary: &Path, latency: &str, in_flight: usize, n: u64, ide
     let vendor = Vendor::start(binary, &folder, &format!("counting: totals\nlatency: {{ fixed: {span} }}\n"))?;
     vendor::write_pipeline(&folder, &vendor.url, in_flight, n, 980)?;
     measure::print_load();
+    let floor = floor(root, &span, in_flight)?;
     let (measured, ramp, steady) = std::thread::scope(|scope| {
         let running = scope.spawn(|| measure::run(&folder, binary, &["run", "pipeline.yaml"]));
         let watched = watch(&vendor, in_flight as u64, n);
@@ -37,13 +38,25 @@ fn case(root: &Path, binary: &Path, latency: &str, in_flight: usize, n: u64, ide
     println!(
         "{latency}, {in_flight} in flight, {n} records: {whole:.0}/s over the whole run with start and ordered output \
          ({:.1} % of the ideal {ideal:.0}); full after {ramp:.2} s, from then on {steady:.0}/s ({:.1} %); \
-         {:.1} us CPU per record, {} MB",
+         a bare client that only sends and reads gets {floor:.0}/s here ({:.1} % of that); {:.1} us CPU per record, {} MB",
         whole * 100.0 / ideal,
         steady * 100.0 / ideal,
+        steady * 100.0 / floor,
         measured.cpu / n as f64 * 1e6,
         measured.anonymous_mb,
     );
     Ok(fs::remove_dir_all(folder)?)
+}
+
+/// What a bare client of the same vendor gets: it neither parses nor writes anything. The vendor's own timer is in it.
+fn floor(root: &Path, span: &str, in_flight: usize) -> Result<f64> {
+    let script = format!(r#"{{"counting":"totals","latency":{{"fixed":"{span}"}}}}"#);
+    let in_flight = in_flight.to_string();
+    let args =
+        ["run", "--release", "--locked", "-q", "-p", "simulate", "--example", "load", "--", &in_flight, "10", &script];
+    let measured = measure::run(root, Path::new("cargo"), &args)?;
+    let rate = measured.stdout.split("answers, ").nth(1).and_then(|rest| rest.split("/s").next());
+    rate.and_then(|rate| rate.trim().parse().ok()).context("the bare client told no rate")
 }
 
 /// Watches the vendor: how long until the flow is full (from the first request), and the rate between then and the
