@@ -3,6 +3,9 @@
 //! One loop puts everything that happens in line: records from the feed, ends of attempts, timers, the user's wishes.
 //! Attempts run as tasks of their own and come back as messages; only this loop changes what the run knows.
 
+mod queued;
+mod slots;
+
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, VecDeque},
@@ -24,6 +27,9 @@ use tokio::{
     task::{JoinError, JoinHandle, JoinSet},
     time::Instant,
 };
+
+use queued::Queued;
+use slots::{NO_SLOT, Slots};
 
 use crate::{
     admit::{Admitted, Gate},
@@ -70,8 +76,6 @@ const MAX_BACKOFF: usize = 8192;
 const MAX_HELD: usize = 32 << 20;
 /// So many answers may be here without being durable.
 const MAX_UNCOMMITTED: usize = 2048;
-/// The slot of work that was never in flight.
-const NO_SLOT: u32 = u32::MAX;
 
 /// Runs one pass.
 pub(crate) async fn run_pass(
@@ -497,53 +501,4 @@ async fn join<T>(task: &mut Option<JoinHandle<T>>) -> Result<T, JoinError> {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// An item that waits for a time; the earliest first, and of one time the one that came first.
-struct Queued<T> {
-    due: Reverse<T>,
-    number: Reverse<u64>,
-    item: Box<Item>,
-}
-
-impl<T: Ord> PartialEq for Queued<T> {
-    fn eq(&self, other: &Self) -> bool {
-        (&self.due, &self.number) == (&other.due, &other.number)
-    }
-}
-
-impl<T: Ord> Eq for Queued<T> {}
-
-impl<T: Ord> PartialOrd for Queued<T> {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<T: Ord> Ord for Queued<T> {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (&self.due, &self.number).cmp(&(&other.due, &other.number))
-    }
-}
-
-/// Numbers for marks: as few as there are attempts in flight.
-#[derive(Default)]
-struct Slots {
-    free: Vec<u32>,
-    next: u32,
-}
-
-impl Slots {
-    fn take(&mut self) -> u32 {
-        self.free.pop().unwrap_or_else(|| {
-            self.next += 1;
-            self.next - 1
-        })
-    }
-
-    fn give_back(&mut self, slot: u32) {
-        if slot != NO_SLOT {
-            self.free.push(slot);
-        }
-    }
 }
