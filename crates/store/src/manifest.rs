@@ -89,6 +89,9 @@ pub struct Manifest {
     pub n_steps: usize,
     /// The sources, by step.
     pub inputs: BTreeMap<String, Fingerprint>,
+    /// How each step's sink was configured when its outputs were written, as a hash.
+    #[serde(default)]
+    pub sinks: BTreeMap<String, String>,
     /// The outputs that are in place, by step.
     #[serde(default)]
     pub artefacts: BTreeMap<String, Vec<Artefact>>,

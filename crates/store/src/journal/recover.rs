@@ -1,7 +1,7 @@
 //! Opening: what the journal knows, without reading it whole.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -17,7 +17,7 @@ use super::{
     failed,
     index::{self, Index, IndexEntry, Kind},
     items::Items,
-    segment::{self, Beginning},
+    segment::{self, Beginning, Scanned},
 };
 
 /// What opening brings.
@@ -86,7 +86,7 @@ fn sealed_index(
         return Ok(index);
     }
     let mut index = Index::default();
-    let scanned = segment::scan(&*file, path, &mut |entry, offset, end| index.add(&entry, offset, end))
+    let scanned = segment::scan(&*file, path, length, &mut |entry, offset, end| index.add(&entry, offset, end))
         .map_err(|e| failed(path, "read", &e))?;
     let is_sound = scanned.damage.is_empty() && scanned.torn == 0;
     damage.extend(scanned.damage);
@@ -128,7 +128,7 @@ fn open_tail(
         }
     }
     let mut index = Index::default();
-    let scanned = segment::scan(&*file, path, &mut |entry, offset, end| index.add(&entry, offset, end))
+    let scanned = segment::scan(&*file, path, 0, &mut |entry, offset, end| index.add(&entry, offset, end))
         .map_err(|e| failed(path, "read", &e))?;
     recovered.damage.extend(scanned.damage);
     recovered.torn_bytes = scanned.torn;
@@ -213,7 +213,15 @@ impl Fold {
 
     fn finish(mut self, disk: &dyn Disk, files: &[PathBuf], tail: &Tail) -> Result<Recovered, JournalError> {
         if !self.again.is_empty() {
-            self.count_once(disk, files, tail)?;
+            let last = files.len() - 1;
+            self.count_once(files.len(), &mut |n| {
+                if n == last {
+                    return Ok(tail.index.clone());
+                }
+                let index_path = index::path_of(&files[n]);
+                let index = Index::read(disk, &index_path).map_err(|e| failed(&index_path, "read", &e))?;
+                Ok(index.unwrap_or_default())
+            })?;
         }
         // An index is sorted by key; what happened to an item must be told in the order in which it happened.
         let mut unsettling = std::mem::take(&mut self.unsettling);
@@ -249,19 +257,14 @@ impl Fold {
     }
 
     /// A record settled twice (restored, or asked again after damage) is counted by its last end only.
-    fn count_once(&mut self, disk: &dyn Disk, files: &[PathBuf], tail: &Tail) -> Result<(), JournalError> {
-        let last = files.len() - 1;
-        for (n, path) in files.iter().enumerate() {
-            let sealed;
-            let index = if n == last {
-                &tail.index
-            } else {
-                let index_path = index::path_of(path);
-                sealed =
-                    Index::read(disk, &index_path).map_err(|e| failed(&index_path, "read", &e))?.unwrap_or_default();
-                &sealed
-            };
-            // Within a segment later entries of a key have greater offsets; the tail's are in that order anyway.
+    fn count_once(
+        &mut self,
+        n_segments: usize,
+        index_of: &mut dyn FnMut(usize) -> Result<Index, JournalError>,
+    ) -> Result<(), JournalError> {
+        for n in 0..n_segments {
+            let mut index = index_of(n)?;
+            index.entries.sort_unstable_by_key(|e| e.offset);
             for entry in index.entries.iter().filter(|e| e.kind == Kind::Outcome && self.again.contains(&e.key)) {
                 if let Some(class) = EndClass::from_code(entry.code) {
                     self.classes.entry(entry.key).or_default().push(class);
@@ -323,46 +326,57 @@ impl Fold {
 pub(super) fn peek(disk: &dyn Disk, folder: &Path) -> Result<(Recovered, bool), JournalError> {
     let mut fold = Fold::default();
     let paths = segments(disk, folder)?;
-    for (_, path) in &paths {
-        let index_path = index::path_of(path);
-        let file = disk.open(path, false).map_err(|e| failed(path, "open", &e))?;
-        let length = file.length().map_err(|e| failed(path, "read", &e))?;
-        if let Some(index) = Index::read(disk, &index_path).map_err(|e| failed(&index_path, "read", &e))?
-            && index.summary.length == length
-        {
-            fold.take(&index);
-            continue;
+    for (n, (_, path)) in paths.iter().enumerate() {
+        let (index, scanned) = index_of(disk, path, n + 1 < paths.len())?;
+        if let Some(scanned) = scanned {
+            fold.recovered.damage.extend(scanned.damage);
+            fold.recovered.torn_bytes += scanned.torn;
         }
-        let mut index = Index::default();
-        let scanned = segment::scan(&*file, path, &mut |entry, offset, end| index.add(&entry, offset, end))
-            .map_err(|e| failed(path, "read", &e))?;
-        fold.recovered.damage.extend(scanned.damage);
-        fold.recovered.torn_bytes += scanned.torn;
         fold.take(&index);
+    }
+    if !fold.again.is_empty() {
+        fold.count_once(paths.len(), &mut |n| Ok(index_of(disk, &paths[n].1, n + 1 < paths.len())?.0))?;
     }
     Ok((fold.recovered, fold.stopped))
 }
 
+/// Reads or makes the index of a segment, in memory only; with what the scan found, where one was needed.
+fn index_of(disk: &dyn Disk, path: &Path, is_sealed: bool) -> Result<(Index, Option<Scanned>), JournalError> {
+    let index_path = index::path_of(path);
+    let file = disk.open(path, false).map_err(|e| failed(path, "open", &e))?;
+    let length = file.length().map_err(|e| failed(path, "read", &e))?;
+    if let Some(index) = Index::read(disk, &index_path).map_err(|e| failed(&index_path, "read", &e))?
+        && index.summary.length == length
+    {
+        return Ok((index, None));
+    }
+    let mut index = Index::default();
+    let durable = if is_sealed { length } else { 0 };
+    let scanned = segment::scan(&*file, path, durable, &mut |entry, offset, end| index.add(&entry, offset, end))
+        .map_err(|e| failed(path, "read", &e))?;
+    Ok((index, Some(scanned)))
+}
+
 /// See [`super::Journal::verify`].
 pub(super) fn verify(disk: &dyn Disk, folder: &Path) -> Result<Vec<Damage>, JournalError> {
-    let mut damage = Vec::new();
+    // A record that was settled again is as good as its last outcome.
+    let mut damaged: BTreeMap<RecordKey, Damage> = BTreeMap::new();
     for (_, path) in segments(disk, folder)? {
         let index_path = index::path_of(&path);
         let index = Index::read(disk, &index_path).map_err(|e| failed(&index_path, "read", &e))?;
         let Some(mut index) = index else { continue };
         index.entries.sort_unstable_by_key(|e| e.offset);
         let file = disk.open(&path, false).map_err(|e| failed(&path, "open", &e))?;
-        let mut found = HashSet::new();
-        segment::scan(&*file, &path, &mut |_, offset, _| {
-            found.insert(offset);
-        })
-        .map_err(|e| failed(&path, "read", &e))?;
-        for entry in index.entries.iter().filter(|e| e.kind == Kind::Outcome && !found.contains(&e.offset)) {
+        for entry in index.entries.iter().filter(|e| e.kind == Kind::Outcome) {
+            if segment::read_one(&*file, entry.offset).map_err(|e| failed(&path, "read", &e))?.is_some() {
+                damaged.remove(&entry.key);
+                continue;
+            }
             let (file, offset) = (path.display().to_string(), u64::from(entry.offset));
-            damage.push(Damage { file, offset, bytes: 0, key: Some(entry.key) });
+            damaged.insert(entry.key, Damage { file, offset, bytes: 0, key: Some(entry.key) });
         }
     }
-    Ok(damage)
+    Ok(damaged.into_values().collect())
 }
 
 /// See [`super::Journal::replay`].
@@ -372,10 +386,18 @@ pub(super) fn replay(
     on_entry: &mut dyn FnMut(Entry),
 ) -> Result<Vec<Damage>, JournalError> {
     let mut damage = Vec::new();
-    for (_, path) in segments(disk, folder)? {
+    let paths = segments(disk, folder)?;
+    let last = paths.len().saturating_sub(1);
+    for (n, (_, path)) in paths.into_iter().enumerate() {
         let file = disk.open(&path, false).map_err(|e| failed(&path, "open", &e))?;
-        let scanned =
-            segment::scan(&*file, &path, &mut |entry, _, _| on_entry(entry)).map_err(|e| failed(&path, "read", &e))?;
+        let length = file.length().map_err(|e| failed(&path, "read", &e))?;
+        // A segment with an index, or with another one behind it, was sealed: every byte of it was synced.
+        let index_path = index::path_of(&path);
+        let index = Index::read(disk, &index_path).map_err(|e| failed(&index_path, "read", &e))?;
+        let sealed = index.map_or(0, |index| index.summary.length);
+        let durable = if n < last { length } else { sealed };
+        let scanned = segment::scan(&*file, &path, durable, &mut |entry, _, _| on_entry(entry))
+            .map_err(|e| failed(&path, "read", &e))?;
         damage.extend(scanned.damage);
     }
     Ok(damage)

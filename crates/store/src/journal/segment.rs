@@ -100,9 +100,16 @@ pub(super) struct Scanned {
 ///
 /// A stretch that is not sound is damage if a later frame proves that it was durable, and a torn tail otherwise. Frames
 /// behind a break that nobody proves durable belong to a commit that was never acknowledged; they are cut with it.
-pub(super) fn scan(file: &dyn DiskFile, path: &Path, on_entry: &mut dyn FnMut(Entry, u32, u64)) -> io::Result<Scanned> {
+///
+/// `known_durable` is what is known besides: everything of a sealed segment was synced, whatever its frames say.
+pub(super) fn scan(
+    file: &dyn DiskFile,
+    path: &Path,
+    known_durable: u64,
+    on_entry: &mut dyn FnMut(Entry, u32, u64),
+) -> io::Result<Scanned> {
     let length = file.length()?;
-    let durable = last_group_start(file, length)?;
+    let durable = last_group_start(file, length)?.max(known_durable);
     let mut scanned = Scanned { end: FIRST_FRAME.min(length), ..Scanned::default() };
     let mut at = FIRST_FRAME;
     let mut reader = Reader::new(file, length);
