@@ -52,7 +52,7 @@ pub(crate) struct Run {
     /// Start over; the old run is kept (`tidemill runs`).
     #[arg(long, conflicts_with = "resume")]
     pub(crate) fresh: bool,
-    /// Go on with an interrupted run, and fail if there is none. Without it and `--fresh`, whatever fits is done.
+    /// Go on with an earlier run, and fail if there is none. Without it and `--fresh`, whatever fits is done.
     #[arg(long)]
     pub(crate) resume: bool,
     /// The run's id; a name and the time of its start unless given.

@@ -59,6 +59,16 @@ fn line(now: &Snapshot, rate: f64) -> String {
     line
 }
 
+/// Writes a number with its noun: `1 record`, `2 records`, `2 stretches`.
+pub(crate) fn counted(n: u64, noun: &str) -> String {
+    let ending = match (n, noun.ends_with("ch")) {
+        (1, _) => "",
+        (_, true) => "es",
+        (_, false) => "s",
+    };
+    format!("{} {noun}{ending}", thousands(n))
+}
+
 /// Writes a number in groups of three digits.
 pub(crate) fn thousands(n: u64) -> String {
     let digits = n.to_string();

@@ -13,9 +13,11 @@ mod hash_file;
 mod journal;
 mod manifest;
 mod run_folder;
+mod turn;
 
 pub use disk::LocalDisk;
 pub use hash_file::{HashFile, HashFileError, UserKeys};
 pub use journal::{Journal, Options};
 pub use manifest::{FORMAT_VERSION, Manifest, ManifestError, RunState};
 pub use run_folder::{Locked, RunFolder, RunFolderError, RunLock};
+pub use turn::Turn;

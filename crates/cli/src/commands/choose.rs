@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use domain::{Clock, Timestamp};
-use store::{Manifest, RunFolder, RunLock};
+use store::{Locked, Manifest, RunFolder, RunLock, Turn};
 
 use crate::{args::Run, clock, compose::identity, exit::ConfigurationError, pipeline::Ready, talk};
 
@@ -17,7 +17,12 @@ pub(super) struct Chosen {
 /// Finds the run that the command line means, or begins one.
 pub(super) fn choose(args: &Run, ready: &Ready, clock: &dyn Clock) -> anyhow::Result<Chosen> {
     let state = &args.state.state;
-    let identity_parts = identity::parts(&ready.pipeline.steps.0);
+    // Two commands that begin in one moment must not both find that there is no run: one looks at a time.
+    let _turn = Turn::take(state).map_err(|error| {
+        let hint = "; make it writable, or choose another folder with --state";
+        anyhow::anyhow!("cannot use the state folder `{}`: {error}{hint}", state.display())
+    })?;
+    let identity_parts = identity::parts(ready);
     let latest = latest(state, ready, args.task_id.as_deref())?;
     let found = match latest {
         Some(found) if !args.fresh => found,
@@ -90,6 +95,13 @@ fn begin(
     identity_parts: BTreeMap<String, String>,
     now: Timestamp,
 ) -> anyhow::Result<Chosen> {
+    // Two runs of one pipeline file write the same outputs.
+    for folder in RunFolder::list(&args.state.state)? {
+        let is_ours = Manifest::read(folder.path()).is_ok_and(|manifest| manifest.file == ready.file);
+        if is_ours && let Locked::ByOther(pid) = folder.try_lock()? {
+            return Err(store::RunFolderError::Locked { id: folder.id(), pid }.into());
+        }
+    }
     let id = match &args.task_id {
         Some(id) if is_name(id) => id.clone(),
         Some(id) => {
@@ -113,6 +125,7 @@ fn begin(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         limit: args.limit,
         n_steps: ready.pipeline.steps.0.len(),
+        sinks: BTreeMap::new(),
         inputs: BTreeMap::new(),
         artefacts: BTreeMap::new(),
         n_records: BTreeMap::new(),

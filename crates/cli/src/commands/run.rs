@@ -1,6 +1,10 @@
 //! `tidemill run`.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::Context as _;
 use connect::jsonl::JsonlSource;
@@ -17,10 +21,10 @@ use super::choose::{self, Chosen};
 use crate::{
     args::Run,
     clock::{self, SystemClock},
-    compose::{models, step},
+    compose::{identity, models, step},
     exit::Exit,
-    pipeline::{self, Ready},
-    progress::{self, thousands},
+    pipeline::{self, Ready, StepConfig},
+    progress::{self, counted, thousands},
     signals, talk,
 };
 
@@ -33,16 +37,16 @@ pub(super) fn run(args: &Run) -> anyhow::Result<Exit> {
     let chosen = choose::choose(args, &ready, &*clock)?;
     let id = chosen.folder.id();
     let (journal, recovered) = open_journal(args, &chosen)?;
-    let is_resumed = recovered.n_processes > 0;
-    talk::say(format!("run {id}: {}", if is_resumed { "going on" } else { "begins" }));
+    talk::say(format!("run {id}: {}", if recovered.n_processes > 0 { "going on" } else { "begins" }));
 
     // Files of keys lie relative to the models file, wherever it was named.
     let models_folder = models_folder(args, &ready);
     let models = models::open(ready.models.clone(), &models_folder, Arc::clone(&clock))?;
     if !models.simulated.is_empty() {
+        let names: Vec<String> = models.simulated.iter().map(|name| format!("`{name}`")).collect();
         talk::say(format!(
-            "SIMULATED: {} is answered by the built-in scripted vendor; nothing in the output comes from a model",
-            models.simulated.join(", ")
+            "SIMULATED: the built-in scripted vendor answers as {}; nothing in the output comes from a model",
+            names.join(", ")
         ));
     }
     // One thread drives the run: its work per record is small, and threads of their own write the journal and read the
@@ -97,7 +101,13 @@ fn open_journal(args: &Run, chosen: &Chosen) -> anyhow::Result<(Journal, Recover
             let from = (0, 0);
             recovered.resume_at.insert((key.step, key.part), from);
         }
-        talk::say(format!("{} damaged records are asked again", thousands(damaged.len() as u64)));
+        let (records, stretches) = (damaged.len() as u64, recovered.damage.len() as u64);
+        if records > 0 {
+            talk::say(format!("{} with a damaged outcome: asked again", counted(records, "record")));
+        }
+        if stretches > 0 {
+            talk::say(format!("whatever was lost with {} is asked again", counted(stretches, "damaged stretch")));
+        }
     }
     Ok((journal, recovered))
 }
@@ -133,10 +143,14 @@ impl Working<'_> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         signals::listen(control)?;
+        let n_lost = self.recovered.n_lost_in_flight;
         engine::begin(&context, &mut self.recovered).await?;
-        if self.recovered.n_asked_again_before > 0 {
-            let n = thousands(self.recovered.n_asked_again_before);
-            talk::say(format!("{n} requests were in flight when an earlier process died; they are asked again"));
+        if n_lost > 0 {
+            let lost = counted(n_lost, "request");
+            talk::say(format!(
+                "{lost} {} in flight when the last process ended; the answers are lost, and asked for again",
+                if n_lost == 1 { "was" } else { "were" }
+            ));
         }
         let ready = self.ready;
         for (number, (name, config)) in ready.pipeline.steps.0.iter().enumerate() {
@@ -153,7 +167,7 @@ impl Working<'_> {
             let n_settled = self.recovered.settled.n_settled(parts.number);
             let source = step::source(&parts);
             let compared = compare(&source, name, &mut self.chosen)?;
-            if compared == Compared::Unchanged && self.is_in_place(name, parts.number) {
+            if compared == Compared::Unchanged && self.is_in_place(name, config, parts.number) {
                 talk::say(format!(
                     "step {name}: done already, the outputs are in place ({} records)",
                     thousands(n_settled)
@@ -174,6 +188,7 @@ impl Working<'_> {
             }
             // What is written from here on is not in place any more until the step is done again.
             self.chosen.manifest.artefacts.remove(name);
+            self.chosen.manifest.sinks.insert(name.clone(), identity::of_sink(config));
             self.chosen.manifest.n_records.remove(name);
             self.chosen.manifest.limit = self.args.limit;
             self.chosen.manifest.write(self.chosen.folder.path())?;
@@ -215,16 +230,24 @@ impl Working<'_> {
 
     /// Returns whether a step is done and its outputs are as they were written: then there is nothing to do, and whatever
     /// the user did to other files is left alone.
-    fn is_in_place(&self, name: &str, number: domain::StepNumber) -> bool {
+    fn is_in_place(&self, name: &str, config: &StepConfig, number: domain::StepNumber) -> bool {
         let manifest = &self.chosen.manifest;
+        if manifest.sinks.get(name) != Some(&identity::of_sink(config)) {
+            return false;
+        }
         let (Some(artefacts), Some(n_records)) = (manifest.artefacts.get(name), manifest.n_records.get(name)) else {
             return false;
         };
         let is_there = |artefact: &domain::ports::Artefact| {
-            let path = self.ready.place(std::path::Path::new(&artefact.path)).path;
+            let path = self.ready.place(Path::new(&artefact.path)).path;
             std::fs::metadata(path).is_ok_and(|metadata| metadata.len() == artefact.bytes)
         };
-        let wants_more = self.args.limit != manifest.limit;
+        // A smaller limit than that of a finished run asks for nothing new, and takes nothing away.
+        let wants_more = match (self.args.limit, manifest.limit) {
+            (_, None) => false,
+            (None, Some(_)) => true,
+            (Some(now), Some(before)) => now > before,
+        };
         !wants_more && self.recovered.settled.n_settled(number) >= *n_records && artefacts.iter().all(is_there)
     }
 
@@ -252,7 +275,7 @@ impl Working<'_> {
             steps: self.accounts.iter().map(|(account, _)| account).collect(),
         };
         for (account, checked) in &self.accounts {
-            tell(account, *checked);
+            self.tell(account, *checked);
         }
         match end {
             // A run that had nothing to do leaves the account as it is.
@@ -264,23 +287,58 @@ impl Working<'_> {
                  records are asked (and paid for) again",
             ),
             End::Stopped(StopReason::Interrupted) => {
-                talk::say(format!("interrupted; everything settled is safe. Go on with: {}", self.command()));
+                talk::say(format!(
+                    "interrupted; everything settled is safe ({}). Go on with:\n  {}",
+                    self.n_safe(),
+                    self.command()
+                ));
             }
             End::Stopped(StopReason::Closed(why)) => {
                 talk::say(format!(
-                    "stopped: {why}\nEverything settled is safe. When that is mended: {}",
+                    "stopped: {why}\nEverything settled is safe ({}). When that is mended:\n  {}",
+                    self.n_safe(),
                     self.command()
                 ));
             }
         }
+        let json = serde_json::to_string(&account)?;
+        let is_news = !matches!(end, End::Finished) || !self.accounts.is_empty();
+        if is_news {
+            self.chosen.folder.write("account.json", json.as_bytes())?;
+        }
         if self.args.json {
-            talk::data(serde_json::to_string(&account)?);
+            // A run that had nothing to do is as it was told before.
+            let before = if is_news { None } else { self.chosen.folder.read("account.json")? };
+            talk::data(before.unwrap_or(json));
         }
         Ok(exit)
     }
 
+    fn n_safe(&self) -> String {
+        let n: u64 = self.recovered.tally.values().map(domain::Tally::n_settled).sum();
+        counted(n, "record")
+    }
+
+    /// The command that goes on with this run: with whatever names it.
     fn command(&self) -> String {
-        format!("tidemill run {}", self.args.file.display())
+        let mut command = format!("tidemill run {}", self.args.file.display());
+        let mut add = |flag: &str, value: Option<String>| {
+            if let Some(value) = value {
+                command.push_str(&format!(" {flag} {value}"));
+            }
+        };
+        let state = &self.args.state.state;
+        add("--models", self.args.models.as_ref().map(|path| path.display().to_string()));
+        add("--state", (state != Path::new(".tidemill")).then(|| state.display().to_string()));
+        add("--task-id", self.args.task_id.clone());
+        add("--limit", self.args.limit.map(|limit| limit.to_string()));
+        command
+    }
+
+    /// Writes a path of the pipeline as it is reached from here.
+    fn as_reached(&self, name: &str) -> String {
+        let path = self.args.file.parent().unwrap_or(Path::new("")).join(name);
+        path.display().to_string()
     }
 
     fn write_account(&self, account: &Account<'_>) -> anyhow::Result<()> {
@@ -299,8 +357,43 @@ impl Working<'_> {
         std::fs::write(&aside, text)
             .and_then(|()| std::fs::rename(&aside, &place.path))
             .with_context(|| format!("cannot write the account `{}`", place.name))?;
-        talk::say(format!("  {}", place.name));
+        talk::say(format!("  {}", self.as_reached(&place.name)));
         Ok(())
+    }
+
+    /// Tells how the records of a step ended.
+    fn tell(&self, account: &StepAccount, checked: Checked) {
+        let mut parts = vec![format!("{} succeeded", thousands(account.succeeded))];
+        let mut add = |n: u64, what: &str, by: &BTreeMap<&'static str, u64>| {
+            if n > 0 {
+                let by: Vec<String> = by.iter().map(|(word, n)| format!("{word} {}", thousands(*n))).collect();
+                let by = if by.is_empty() { String::new() } else { format!(" ({})", by.join(", ")) };
+                parts.push(format!("{} {what}{by}", thousands(n)));
+            }
+        };
+        let none = BTreeMap::new();
+        add(account.failed, "failed", &account.failed_by_kind);
+        add(account.skipped, "skipped", &account.skipped_by_reason);
+        add(account.missing, "missing", &none);
+        add(account.cancelled, "cancelled", &none);
+        add(account.unsettled, "not settled", &none);
+        add(account.damaged, "damaged", &none);
+        add(account.restored, "restored from the live output", &none);
+        let records = counted(account.records, "record");
+        talk::say(format!("step {}: {records}: {}", account.step, parts.join(", ")));
+        let usage = account.usage;
+        talk::say(format!(
+            "  {}; tokens: {} in, {} out",
+            counted(account.attempts, "attempt"),
+            thousands(usage.prompt_tokens),
+            thousands(usage.completion_tokens)
+        ));
+        for artefact in &account.artefacts {
+            talk::say(format!("  {} ({})", self.as_reached(&artefact.path), counted(artefact.records, "record")));
+        }
+        if checked == Checked::BeyondTolerance {
+            talk::say("  more failed or were skipped than the pipeline tolerates (`tolerate:`): exit status 1");
+        }
     }
 }
 
@@ -352,38 +445,4 @@ fn compare(source: &JsonlSource, step: &str, chosen: &mut Chosen) -> anyhow::Res
     chosen.manifest.inputs.insert(step.to_owned(), now);
     chosen.manifest.write(chosen.folder.path())?;
     Ok(Compared::Unchanged)
-}
-
-fn tell(account: &StepAccount, checked: Checked) {
-    let mut parts = vec![format!("{} succeeded", thousands(account.succeeded))];
-    let mut add = |n: u64, what: &str, by: &BTreeMap<&'static str, u64>| {
-        if n > 0 {
-            let by: Vec<String> = by.iter().map(|(word, n)| format!("{word} {}", thousands(*n))).collect();
-            let by = if by.is_empty() { String::new() } else { format!(" ({})", by.join(", ")) };
-            parts.push(format!("{} {what}{by}", thousands(n)));
-        }
-    };
-    let none = BTreeMap::new();
-    add(account.failed, "failed", &account.failed_by_kind);
-    add(account.skipped, "skipped", &account.skipped_by_reason);
-    add(account.missing, "missing", &none);
-    add(account.cancelled, "cancelled", &none);
-    add(account.unsettled, "not settled", &none);
-    add(account.damaged, "damaged", &none);
-    add(account.restored, "restored from the live output", &none);
-    let records = thousands(account.records);
-    talk::say(format!("step {}: {records} records: {}", account.step, parts.join(", ")));
-    let usage = account.usage;
-    talk::say(format!(
-        "  {} attempts; tokens: {} in, {} out",
-        thousands(account.attempts),
-        thousands(usage.prompt_tokens),
-        thousands(usage.completion_tokens)
-    ));
-    for artefact in &account.artefacts {
-        talk::say(format!("  {} ({} records)", artefact.path, thousands(artefact.records)));
-    }
-    if checked == Checked::BeyondTolerance {
-        talk::say("  more failed or were skipped than the pipeline tolerates (`tolerate:`): exit status 1");
-    }
 }

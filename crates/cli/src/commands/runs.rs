@@ -11,7 +11,7 @@ use crate::{
     args::{Runs, RunsCommand},
     clock,
     exit::{ConfigurationError, Exit},
-    progress::thousands,
+    progress::{counted, thousands},
     talk,
 };
 
@@ -89,8 +89,9 @@ fn list(state: &Path, json: bool) -> anyhow::Result<Exit> {
     if folders.is_empty() && !json {
         talk::say(format!("no runs in `{}`", state.display()));
     }
-    for folder in folders {
-        let (told, _) = look(&folder)?;
+    let mut all = folders.iter().map(look).collect::<anyhow::Result<Vec<_>>>()?;
+    all.sort_by(|(a, _), (b, _)| (&a.begun, &a.id).cmp(&(&b.begun, &b.id)));
+    for (told, _) in all {
         if json {
             talk::data(serde_json::to_string(&told)?);
             continue;
@@ -149,6 +150,7 @@ fn show(state: &Path, id: &str, verify: bool, json: bool) -> anyhow::Result<Exit
         }
         talk::data(shown.to_string());
     } else {
+        let folder_of_pipeline = manifest.file.parent().unwrap_or(Path::new(""));
         talk::data(format!("run       {}", told.id));
         talk::data(format!("pipeline  {} ({})", told.pipeline, manifest.file.display()));
         talk::data(format!("state     {}", word(told.state)));
@@ -161,7 +163,8 @@ fn show(state: &Path, id: &str, verify: bool, json: bool) -> anyhow::Result<Exit
         }
         talk::data(format!("on disk   {}", size(told.bytes)));
         for artefact in manifest.artefacts.values().flatten() {
-            talk::data(format!("output    {} ({} records)", artefact.path, thousands(artefact.records)));
+            let path = folder_of_pipeline.join(&artefact.path);
+            talk::data(format!("output    {} ({})", path.display(), counted(artefact.records, "record")));
         }
         for damage in &damage {
             let key = damage.key.map(|key| format!(", record {key}")).unwrap_or_default();
@@ -236,6 +239,7 @@ fn collect(state: &Path, keep: usize, dry_run: bool) -> anyhow::Result<Exit> {
             }
         }
     }
-    talk::say(format!("{} runs, {}", thousands(n), size(freed)));
+    let what = if dry_run { "would be freed" } else { "freed" };
+    talk::say(format!("{}, {} {what}", counted(n, "run"), size(freed)));
     Ok(Exit::Done)
 }

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::pipeline::{StepConfig, WorkConfig};
+use crate::pipeline::{Ready, StepConfig, WorkConfig};
 
 /// The parts of an identity by name, each as a hash: a change can be named, and a prompt does not stand in two places.
-pub(crate) fn parts(steps: &[(String, StepConfig)]) -> BTreeMap<String, String> {
+pub(crate) fn parts(ready: &Ready) -> BTreeMap<String, String> {
     let mut parts = BTreeMap::new();
     let mut add = |name: String, value: &Value| {
         // Whatever is left out and whatever is null are the same to those who read it.
@@ -17,7 +17,13 @@ pub(crate) fn parts(steps: &[(String, StepConfig)]) -> BTreeMap<String, String> 
             parts.insert(name, hash(value.to_string().as_bytes()));
         }
     };
-    for (name, step) in steps {
+    let models = &ready.models;
+    let is_simulated = |name: &str| models.channels.get(name).is_some_and(|channel| channel.simulated.is_some());
+    let simulated: Vec<&str> =
+        models.models.iter().filter(|model| is_simulated(&model.channel)).map(|model| model.name.as_str()).collect();
+    // Made-up answers and real ones never stand in one output.
+    add("simulated models".to_owned(), &serde_json::json!(simulated));
+    for (name, step) in &ready.pipeline.steps.0 {
         let WorkConfig::Prompt(prompt) = &step.work;
         if let Ok(Value::Object(prompt)) = serde_json::to_value(prompt) {
             for (key, value) in prompt {
@@ -31,6 +37,11 @@ pub(crate) fn parts(steps: &[(String, StepConfig)]) -> BTreeMap<String, String> 
         add(format!("steps.{name}.source.require"), &serde_json::json!(source.require));
     }
     parts
+}
+
+/// What decides how outputs look, but not what they say: a change makes them be written again, without asking.
+pub(crate) fn of_sink(step: &StepConfig) -> String {
+    hash(format!("{:?}", step.sink).as_bytes())
 }
 
 /// The identity as one value.

@@ -214,7 +214,7 @@ fn runs_are_listed_and_shown() {
     {
         assert!(shown.stdout.contains(said), "`{said}` is not in\n{}", shown.stdout);
     }
-    assert!(shown.stdout.contains("output    out/labels.jsonl (4 records)"), "{}", shown.stdout);
+    assert!(shown.stdout.contains("out/labels.jsonl (4 records)"), "{}", shown.stdout);
     let shown = story.tidemill(["runs", "show", "r1", "--verify", "--json"]);
     let shown: Value = serde_json::from_str(&shown.stdout).unwrap();
     assert_eq!((&shown["id"], &shown["damaged"], &shown["state"]), (&json!("r1"), &json!([]), &json!("done")));
