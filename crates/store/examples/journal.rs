@@ -21,6 +21,10 @@ use domain::{
 };
 use store::{Journal, LocalDisk, Options};
 
+// The allocator of the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Outcomes in flight at once: what an engine with a few thousand requests has.
 const IN_FLIGHT: usize = 2048;
 const DELAY: u64 = 500_000;

@@ -19,22 +19,22 @@ pub const FORMAT_VERSION: u32 = 1;
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     /// The file system says no.
-    #[error("cannot {what} `{path}`: {source}")]
+    #[error("cannot {what} `{path}`: {reason}{}", crate::run_folder::advice(reason))]
     Io {
         /// What was tried.
         what: &'static str,
         /// The manifest.
         path: PathBuf,
         /// The reason.
-        source: io::Error,
+        reason: io::Error,
     },
     /// It is not a manifest.
-    #[error("`{path}` is not a manifest of a run: {source}")]
+    #[error("`{path}` is not a manifest of a run: {reason}")]
     Malformed {
         /// The manifest.
         path: PathBuf,
         /// The reason.
-        source: serde_json::Error,
+        reason: serde_json::Error,
     },
     /// It is from a later version.
     #[error(
@@ -108,12 +108,12 @@ impl Manifest {
     /// Where there is none that this version can read.
     pub fn read(folder: &Path) -> Result<Self, ManifestError> {
         let path = path_in(folder);
-        let text = fs::read(&path).map_err(|source| ManifestError::Io { what: "read", path: path.clone(), source })?;
+        let text = fs::read(&path).map_err(|reason| ManifestError::Io { what: "read", path: path.clone(), reason })?;
         #[derive(Deserialize)]
         struct Version {
             format: u32,
         }
-        let malformed = |source| ManifestError::Malformed { path: path.clone(), source };
+        let malformed = |reason| ManifestError::Malformed { path: path.clone(), reason };
         let version: Version = serde_json::from_slice(&text).map_err(malformed)?;
         if version.format > FORMAT_VERSION {
             return Err(ManifestError::Newer { path, found: version.format });
@@ -127,7 +127,7 @@ impl Manifest {
     /// As the file system says.
     pub fn write(&self, folder: &Path) -> Result<(), ManifestError> {
         let path = path_in(folder);
-        let wrap = |source| ManifestError::Io { what: "write", path: path.clone(), source };
+        let wrap = |reason| ManifestError::Io { what: "write", path: path.clone(), reason };
         let text = serde_json::to_vec_pretty(self).map_err(|e| wrap(io::Error::other(e)))?;
         crate::run_folder::replace(&path, &text).map_err(wrap)
     }

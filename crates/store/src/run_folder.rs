@@ -13,14 +13,14 @@ use rustix::fs::FlockOperation;
 #[derive(Debug, thiserror::Error)]
 pub enum RunFolderError {
     /// The file system says no.
-    #[error("cannot {what} `{path}`: {source}")]
+    #[error("cannot {what} `{path}`: {reason}{}", advice(reason))]
     Io {
         /// What was tried.
         what: &'static str,
         /// Where.
         path: PathBuf,
         /// The reason.
-        source: io::Error,
+        reason: io::Error,
     },
     /// Someone else has it.
     #[error("the run `{id}` is being worked on by process {pid}; wait for it, or stop it first (its state is safe)")]
@@ -69,7 +69,7 @@ impl RunFolder {
         let entries = match fs::read_dir(&runs) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(source) => return Err(RunFolderError::Io { what: "list", path: runs, source }),
+            Err(reason) => return Err(RunFolderError::Io { what: "list", path: runs, reason }),
         };
         let mut folders: Vec<Self> = entries
             .filter_map(Result::ok)
@@ -86,7 +86,7 @@ impl RunFolder {
     /// As the file system says.
     pub fn create(&self) -> Result<(), RunFolderError> {
         let created = DirBuilder::new().recursive(true).mode(0o700).create(&self.path);
-        created.map_err(|source| RunFolderError::Io { what: "create", path: self.path.clone(), source })
+        created.map_err(|reason| RunFolderError::Io { what: "create", path: self.path.clone(), reason })
     }
 
     /// Returns the path of the folder.
@@ -113,7 +113,7 @@ impl RunFolder {
     /// As the file system says.
     pub fn try_lock(&self) -> Result<Locked, RunFolderError> {
         let path = self.path.join("lock");
-        let wrap = |source| RunFolderError::Io { what: "lock", path: path.clone(), source };
+        let wrap = |reason| RunFolderError::Io { what: "lock", path: path.clone(), reason };
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -152,7 +152,7 @@ impl RunFolder {
     /// As the file system says.
     pub fn write(&self, name: &str, content: &[u8]) -> Result<(), RunFolderError> {
         let path = self.path.join(name);
-        replace(&path, content).map_err(|source| RunFolderError::Io { what: "write", path, source })
+        replace(&path, content).map_err(|reason| RunFolderError::Io { what: "write", path, reason })
     }
 
     /// Reads a small file of the run; `None` where there is none.
@@ -164,7 +164,7 @@ impl RunFolder {
         match fs::read_to_string(&path) {
             Ok(text) => Ok(Some(text)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(RunFolderError::Io { what: "read", path, source }),
+            Err(reason) => Err(RunFolderError::Io { what: "read", path, reason }),
         }
     }
 
@@ -189,7 +189,20 @@ impl RunFolder {
     pub fn remove(&self) -> Result<(), RunFolderError> {
         let _lock = self.lock()?;
         let removed = fs::remove_dir_all(&self.path);
-        removed.map_err(|source| RunFolderError::Io { what: "remove", path: self.path.clone(), source })
+        removed.map_err(|reason| RunFolderError::Io { what: "remove", path: self.path.clone(), reason })
+    }
+}
+
+/// Returns what to do about an error of the file system below the state folder, to be put behind it.
+pub(crate) fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; free some space and run the same command again: everything acknowledged is safe"
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "; make the folder writable, or choose another one with --state"
+        }
+        _ => "",
     }
 }
 
