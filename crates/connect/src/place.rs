@@ -3,8 +3,10 @@
 use std::{
     ffi::OsStr,
     fs, io,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
+
+use domain::ports::SinkError;
 
 /// A file: where it is, and what the user calls it. Messages and artefacts carry the name, never the resolved path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +26,18 @@ impl Place {
             path.with_file_name(name)
         };
         Self { path: sibling(&self.path), name: sibling(Path::new(&self.name)).to_string_lossy().into_owned() }
+    }
+
+    /// Returns where the file would be if all the folders on its way existed: `new/../a.jsonl` → `a.jsonl`.
+    pub(crate) fn with_folders(&self) -> Self {
+        let mut path = PathBuf::new();
+        for component in self.path.components() {
+            if component == Component::ParentDir && path.symlink_metadata().is_err() && path.pop() {
+                continue;
+            }
+            path.push(component);
+        }
+        Self { path, name: self.name.clone() }
     }
 
     /// Returns the folder in which the file lies.
@@ -61,6 +75,18 @@ pub(crate) fn cannot(verb: &str, place: &Place, error: &io::Error) -> String {
         _ => (error.to_string(), ""),
     };
     format!("cannot {verb} `{}`: {what}{advice}", place.name)
+}
+
+/// Returns what [`cannot`] says as the error of a sink: the environment's fault, unless the path itself can be no file's.
+pub(crate) fn cannot_sink(verb: &str, place: &Place, error: &io::Error) -> SinkError {
+    use io::ErrorKind as Kind;
+    let message = cannot(verb, place, error);
+    match error.kind() {
+        Kind::NotADirectory | Kind::IsADirectory | Kind::AlreadyExists | Kind::InvalidFilename | Kind::InvalidInput => {
+            SinkError::new(message)
+        }
+        _ => SinkError::environment(message),
+    }
 }
 
 /// Returns what to add to the error about a missing file: the name that was meant, if one is near.

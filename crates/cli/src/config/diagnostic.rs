@@ -68,11 +68,11 @@ impl Diagnostic {
         self
     }
 
-    /// Takes what stands at the place, and all that follows it in its line, out of what is shown.
-    pub(crate) fn hiding_the_place(mut self) -> Self {
-        self.line_text = self.line_text.chars().take(self.span.column - 1).chain("[not shown]".chars()).collect();
-        self.span.length = 11;
-        self
+    /// Rewrites what is `said`, and the line that is `shown`, to leave out what must not be repeated.
+    pub(super) fn hide(&mut self, said: impl Fn(&str) -> String, shown: impl FnOnce(&str) -> String) {
+        self.message = said(&self.message);
+        self.help = self.help.as_deref().map(said);
+        self.line_text = shown(&self.line_text);
     }
 
     /// Makes it a warning.

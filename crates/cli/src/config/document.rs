@@ -125,8 +125,7 @@ impl Document {
     /// Returns whether the value at `path` is a block (`|` or `>`), whose first line is the line below its place.
     pub(crate) fn is_block(&self, path: &[&str]) -> bool {
         let Some(span) = self.at(path) else { return false };
-        let line = lines(&self.text).nth(span.line - 1).unwrap_or_default();
-        line.chars().nth(span.column - 1).is_some_and(|c| matches!(c, '|' | '>'))
+        self.line(span.line).chars().nth(span.column - 1).is_some_and(|c| matches!(c, '|' | '>'))
     }
 
     /// Returns the whole as JSON, keys in the order of the file.
@@ -137,13 +136,17 @@ impl Document {
     /// Creates an error at `span`; without one it points at the start of the file.
     pub(crate) fn error(&self, span: impl Into<Option<Span>>, message: impl Into<String>) -> Diagnostic {
         let span = span.into().unwrap_or(Span::START);
-        let line = lines(&self.text).nth(span.line - 1).unwrap_or_default();
-        Diagnostic::error(&self.file, span, line, message)
+        Diagnostic::error(&self.file, span, self.line(span.line), message)
     }
 
     /// Creates a warning at `span`; without one it points at the start of the file.
     pub(crate) fn warning(&self, span: impl Into<Option<Span>>, message: impl Into<String>) -> Diagnostic {
         self.error(span, message).into_warning()
+    }
+
+    /// Returns a line, from 1.
+    pub(super) fn line(&self, line: usize) -> &str {
+        lines(&self.text).nth(line - 1).unwrap_or_default()
     }
 
     fn find(&self, path: &[&str]) -> Option<&Node> {

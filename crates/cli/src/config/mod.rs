@@ -6,7 +6,8 @@
 //!
 //! 1. [`parse`]: YAML events become a tree in which every node knows its line and column ([`document`], [`scalar`]).
 //! 2. [`conform`]: the tree is held against the schema; all that differs is collected.
-//! 3. serde makes the value, only when nothing was wrong. What serde alone can tell (a hand-written `Deserialize`) still
+//! 3. [`secrets`] sees to it that a key which stands in a file by mistake is not repeated in what is told.
+//! 4. serde makes the value, only when nothing was wrong. What serde alone can tell (a hand-written `Deserialize`) still
 //!    becomes a diagnostic with the best place that is known.
 //!
 //! ```ignore
@@ -23,6 +24,7 @@ mod diagnostic;
 mod document;
 mod parse;
 mod scalar;
+mod secrets;
 #[cfg(test)]
 mod tests;
 
@@ -49,12 +51,14 @@ pub(crate) fn read<T: DeserializeOwned + JsonSchema>(
     text: &str,
 ) -> (Option<T>, Document, Vec<Diagnostic>) {
     let (document, mut diagnostics, is_whole) = parse::parse(file, text);
+    let schema = schema::<T>();
     if is_whole {
-        diagnostics.extend(conform::conform(&document, &schema::<T>()));
+        diagnostics.extend(conform::conform(&document, &schema));
     }
     diagnostics.sort_by_key(|diagnostic| diagnostic.span);
     // Merged or repeated parts are walked once per use; the reader needs each mistake once.
     diagnostics.dedup();
+    secrets::hide(&document, &schema, &mut diagnostics);
     if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
         return (None, document, diagnostics);
     }
@@ -62,9 +66,16 @@ pub(crate) fn read<T: DeserializeOwned + JsonSchema>(
         Ok(value) => (Some(value), document, diagnostics),
         Err(error) => {
             diagnostics.push(from_serde(&document, &error));
+            secrets::hide(&document, &schema, &mut diagnostics);
             (None, document, diagnostics)
         }
     }
+}
+
+/// Takes out of `diagnostics`, which are about a `document` that was read as a `T`, what may be a secret: keys are found
+/// in a file by mistake, and must not be repeated. What [`read`] itself returns is free of them.
+pub(crate) fn hide_secrets<T: JsonSchema>(document: &Document, diagnostics: &mut [Diagnostic]) {
+    secrets::hide(document, &schema::<T>(), diagnostics);
 }
 
 /// Reads `bytes`, the content of `file`, as text, or says where the first byte stands that is not UTF-8.

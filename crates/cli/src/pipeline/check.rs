@@ -10,8 +10,9 @@ use connect::{
     Place,
     jsonl::{JsonlSink, JsonlSource, SinkPlaces},
 };
-use domain::ports::{Sink as _, Source as _};
+use domain::{SkipReason, Unplanned, ports::Source as _};
 use gateway::{ModelsFile, Setting};
+use work::prompt::{Inputs, Prompt, Template};
 
 use super::{Pipeline, StepConfig, WorkConfig};
 use crate::{
@@ -45,7 +46,7 @@ impl Ready {
 /// Reads the pipeline at `file` with the models file that it or `models` names, and checks both.
 ///
 /// # Errors
-/// Where a file cannot be read at all.
+/// Where a file cannot be read at all; where there is no mistake, and the environment does not let an output be written.
 pub(crate) fn check(file: &Path, models: Option<&Path>) -> anyhow::Result<Checked> {
     let bytes = read(file, "pipeline")?;
     let text = match config::decode(file, &bytes) {
@@ -77,12 +78,16 @@ pub(crate) fn check(file: &Path, models: Option<&Path>) -> anyhow::Result<Checke
             None
         }
     };
-    let mut whole = Whole { document: &document, file: &absolute, diagnostics, outputs: BTreeMap::new() };
+    let mut whole =
+        Whole { document: &document, file: &absolute, diagnostics, outputs: BTreeMap::new(), environment: None };
     for (name, step) in &pipeline.steps.0 {
         whole.check_step(name, step, models.as_ref());
     }
-    let diagnostics = whole.diagnostics;
+    let Whole { diagnostics, environment, .. } = whole;
     let is_sound = diagnostics.iter().all(|diagnostic| diagnostic.severity != Severity::Error);
+    if let Some(fault) = environment.filter(|_| is_sound) {
+        anyhow::bail!(fault);
+    }
     let ready = models.filter(|_| is_sound).map(|models| Ready { pipeline, text, file: absolute, models });
     Ok(Checked { ready, diagnostics })
 }
@@ -107,17 +112,28 @@ fn place(pipeline: &Path, path: &Path) -> Place {
     Place { path: folder_of(pipeline).join(path), name: path.display().to_string() }
 }
 
-/// Reads and checks a models file on its own.
+/// Reads and checks a models file on its own. No key that was written into it is repeated.
 fn read_models(path: &Path, bytes: &[u8], diagnostics: &mut Vec<Diagnostic>) -> Option<ModelsFile> {
-    let text = match config::decode(path, bytes) {
-        Ok(text) => text,
+    let text = String::from_utf8_lossy(bytes);
+    let (models, document, mut found) = config::read::<ModelsFile>(path, &text);
+    let models = match config::decode(path, bytes) {
+        Ok(_) => check_models(path, models, &document, &mut found),
         Err(diagnostic) => {
-            diagnostics.push(*diagnostic);
-            return None;
+            found = vec![*diagnostic];
+            None
         }
     };
-    let (models, document, found) = config::read::<ModelsFile>(path, text);
-    diagnostics.extend(found);
+    config::hide_secrets::<ModelsFile>(&document, &mut found);
+    diagnostics.append(&mut found);
+    models
+}
+
+fn check_models(
+    path: &Path,
+    models: Option<ModelsFile>,
+    document: &Document,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<ModelsFile> {
     let models = models?;
     let mut is_sound = true;
     let mut resolvable = models.clone();
@@ -140,7 +156,7 @@ fn read_models(path: &Path, bytes: &[u8], diagnostics: &mut Vec<Diagnostic>) -> 
         is_sound = false;
         for mistake in mistakes {
             let keys: Vec<&str> = mistake.path.iter().map(String::as_str).collect();
-            let diagnostic = document.error(deepest(&document, &keys), mistake.message);
+            let diagnostic = document.error(deepest(document, &keys), mistake.message);
             diagnostics.push(match mistake.help {
                 Some(help) => diagnostic.help(help),
                 None => diagnostic,
@@ -176,6 +192,8 @@ struct Whole<'a> {
     diagnostics: Vec<Diagnostic>,
     /// Outputs seen so far, and the step that writes each.
     outputs: BTreeMap<PathBuf, String>,
+    /// What is nobody's mistake and stands in the way all the same.
+    environment: Option<String>,
 }
 
 impl Whole<'_> {
@@ -209,6 +227,7 @@ impl Whole<'_> {
             self.error(&["steps", name, "work", "prompt", "model"], message);
         }
         self.check_tables(name, step, &prompt.new_fields());
+        self.try_first_record(name, step, prompt);
     }
 
     fn check_tables(&mut self, name: &str, step: &StepConfig, fields: &[String]) {
@@ -227,13 +246,34 @@ impl Whole<'_> {
         let failures = step.sink.jsonl.failures.as_ref().map(|path| place(self.file, path));
         let places = SinkPlaces { output, failures, source: input };
         match JsonlSink::new(&step.sink.jsonl, places, fields, "check") {
-            Ok(mut sink) => {
-                if !is_made_here && let Err(error) = sink.prepare() {
-                    self.error(&["steps", name, "sink", "jsonl", "path"], error.0);
+            Ok(_) if is_made_here => {}
+            Ok(sink) => match sink.check() {
+                Ok(()) => {}
+                Err(error) if error.is_environment => {
+                    self.environment.get_or_insert(error.message);
                 }
-            }
-            Err(error) => self.error(&["steps", name, "sink", "jsonl", "columns"], error.0),
+                Err(error) => self.error(&["steps", name, "sink", "jsonl", "path"], error.message),
+            },
+            Err(error) => self.error(&["steps", name, "sink", "jsonl", "columns"], error.message),
         }
+    }
+
+    /// Warns where the first record of the source is none that the template can be filled from: often a field of the
+    /// template is misspelt, and every record would be skipped.
+    fn try_first_record(&mut self, name: &str, step: &StepConfig, prompt: &Prompt) {
+        let input = place(self.file, &step.source.jsonl.path);
+        let inputs = Inputs { fields: step.source.fields.clone(), require: step.source.require.unwrap_or_default() };
+        let source = JsonlSource::new(&step.source.jsonl, input.clone(), 0, Vec::new());
+        // What is wrong with the source is told elsewhere.
+        let Ok(Some(record)) = source.first() else { return };
+        let what = match Template::try_out(prompt, inputs, &input.name, &record) {
+            Err(Unplanned::Skip(SkipReason::MissingField, what)) => what,
+            Err(Unplanned::Fail(failure)) => failure.message,
+            Ok(()) | Err(Unplanned::Skip(..)) => return,
+        };
+        let keys = ["steps", name, "work", "prompt", "template"];
+        let warning = self.document.warning(deepest(self.document, &keys), what);
+        self.diagnostics.push(warning.help("it is the first record; all that are like it would not be asked about"));
     }
 }
 

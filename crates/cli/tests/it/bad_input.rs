@@ -302,3 +302,18 @@ fn output_and_failures_may_not_be_one_file() {
     story.run([]).says(2, &["both `out.jsonl`", "name another `failures` file"]);
     assert_eq!(story.asked(), 0);
 }
+
+#[test]
+fn a_template_that_the_first_record_does_not_fit_is_warned_of() {
+    let pipeline = Pipeline {
+        template: "Label {{ txt[:10] }}{% if more is defined %}{{ more }}{% endif %}",
+        ..Pipeline::default()
+    };
+    let story = Story::with(records(3), Script::default(), &pipeline);
+    let said =
+        ["warning: in.jsonl line 1: the template needs the field `txt`", "its fields are: `id`, `text`", "no mistakes"];
+    story.tidemill(["check", "pipeline.yaml"]).says(0, &said);
+    story.write("pipeline.yaml", Pipeline { template: "{{ text.split(',') }}", ..Pipeline::default() }.text());
+    story.tidemill(["check", "pipeline.yaml"]).says(2, &["values have no method `split`; use a filter: `|split`"]);
+    assert_eq!(story.asked(), 0);
+}

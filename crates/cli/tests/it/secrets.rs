@@ -183,8 +183,6 @@ fn a_vendor_that_repeats_the_key_while_it_is_down_is_not_repeated() {
 
 #[test]
 fn a_vendor_that_repeats_the_key_in_what_is_no_answer_is_not_repeated() {
-    // BUG: an answer's `x-request-id` goes into the journal as it came, the key in it included.
-    // (provider/src/openai/decode.rs, `request_id`: blot the key out there too.)
     repeated("200 OK", 1, &["3 failed"]);
 }
 
@@ -226,7 +224,6 @@ fn a_key_that_stands_in_the_models_file_is_refused_and_not_repeated() {
         }
         assert_eq!((story.asked(), story.has(".tidemill")), (0, false), "{how}");
     }
-    // BUG: what is shown of a line holds the key where the mistake that is told is another one than the key itself.
     assert!(repeated.is_empty(), "{}", repeated.join("\n"));
 }
 
@@ -237,7 +234,6 @@ fn a_key_that_stands_among_the_headers_is_refused_and_not_repeated() {
         let text = models(story.vendor.address(), "").replace("/v1\" }", &format!("/v1\", headers: {{ {header} }} }}"));
         story.write("models.yaml", text);
         let ran = story.run([]);
-        // BUG: the line is shown with the key in it. (pipeline/check.rs: `hiding_the_place` for mistakes below `headers`)
         ran.says(2, &["a key never stands among the headers", "key: { env: NAME }", "models.yaml:2:"]);
         ran.does_not_say("planted");
         assert_eq!(story.asked(), 0);

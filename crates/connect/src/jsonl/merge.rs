@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 use super::compose::Composer;
 use crate::{
     Place,
-    place::{cannot, sync_folder},
+    place::{cannot_sink, sync_folder},
 };
 
 /// How much of a text that is not a record is shown, in characters.
@@ -41,7 +41,7 @@ impl Merge for JsonlMerge {
         match &outcome.end {
             End::Succeeded => {
                 let at = |what: &dyn std::fmt::Display| {
-                    SinkError(format!("{} line {}: {what}", self.source, record.origin.line))
+                    SinkError::new(format!("{} line {}: {what}", self.source, record.origin.line))
                 };
                 let output = outcome.output.as_deref().ok_or_else(|| at(&"the answer is not in the journal"))?;
                 self.composer.compose(&record.bytes, output, &mut self.scratch).map_err(|error| at(&error))?;
@@ -65,7 +65,7 @@ impl Merge for JsonlMerge {
         match fs::remove_file(&self.live) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 let place = Place { name: self.live.display().to_string(), path: self.live.clone() };
-                Err(SinkError(cannot("remove", &place, &error)))
+                Err(cannot_sink("remove", &place, &error))
             }
             _ => Ok(artefacts),
         }
@@ -129,7 +129,7 @@ impl Aside {
         };
         let name = target.path.file_name().unwrap_or_default().to_string_lossy();
         let aside = Place { path: target.path.with_file_name(format!(".{name}.{run}.tmp")), name: place.name.clone() };
-        let file = File::create(&aside.path).map_err(|error| SinkError(cannot("write", &aside, &error)))?;
+        let file = File::create(&aside.path).map_err(|error| cannot_sink("write", &aside, &error))?;
         let hashed = Hashed { file, hash: Sha256::new(), length: 0 };
         let file = BufWriter::with_capacity(1 << 18, hashed);
         Ok(Self { target, aside, file, n_records: 0, is_published: false })
@@ -137,12 +137,12 @@ impl Aside {
 
     fn add(&mut self, line: &[u8]) -> Result<(), SinkError> {
         self.n_records += 1;
-        self.file.write_all(line).map_err(|error| SinkError(cannot("write", &self.aside, &error)))
+        self.file.write_all(line).map_err(|error| cannot_sink("write", &self.aside, &error))
     }
 
     /// Makes the content durable under its passing name.
     fn close(&mut self) -> Result<Artefact, SinkError> {
-        let broken = |error| SinkError(cannot("write", &self.aside, &error));
+        let broken = |error| cannot_sink("write", &self.aside, &error);
         self.file.flush().map_err(broken)?;
         let Hashed { file, hash, length } = self.file.get_mut();
         // What the user allowed or forbade on the file that is replaced holds for the new one.
@@ -156,7 +156,7 @@ impl Aside {
 
     /// Puts the file in place.
     fn publish(&mut self) -> Result<(), SinkError> {
-        let broken = |error| SinkError(cannot("put in place", &self.target, &error));
+        let broken = |error| cannot_sink("put in place", &self.target, &error);
         fs::rename(&self.aside.path, &self.target.path).map_err(broken)?;
         self.is_published = true;
         sync_folder(self.target.folder()).map_err(broken)

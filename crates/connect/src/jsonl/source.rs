@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{Seek as _, SeekFrom},
+    io::{Read as _, Seek as _, SeekFrom},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -57,6 +57,29 @@ impl JsonlSource {
             forbidden,
             until: AtomicU64::new(u64::MAX),
         }
+    }
+
+    /// Returns the first record that is not blank, if it is near the beginning: for trying out what is done with records.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn first(&self) -> Result<Option<Record>, SourceError> {
+        /// Longer lines are rare, and nothing depends on this one.
+        const NEAR: u64 = 1 << 20;
+        let broken = |error| SourceError(cannot("read", &self.place, &error));
+        let (mut file, length) = self.file()?;
+        let start = fingerprint::bom_length(&mut file).map_err(broken)?;
+        let mut block = Vec::new();
+        file.seek(SeekFrom::Start(start)).and_then(|_| file.take(NEAR).read_to_end(&mut block)).map_err(broken)?;
+        let is_whole = start + block.len() as u64 >= length;
+        let mut splitter = Splitter::new(Arc::clone(&self.name), self.step, self.max_line, 0, start);
+        let mut lines = Vec::new();
+        splitter.push(&block.into(), &mut lines);
+        if is_whole {
+            splitter.finish(&mut lines);
+        }
+        let mut lines = lines.into_iter().filter(|line| line.flaw.is_none()).map(|line| line.record);
+        Ok(lines.find(|record| !record.bytes.trim_ascii().is_empty()))
     }
 
     /// Opens the file and returns it with its length.

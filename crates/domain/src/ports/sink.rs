@@ -28,8 +28,27 @@ pub struct Artefact {
 
 /// Why a sink cannot write: for people, with the path and what to do.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct SinkError(pub String);
+#[error("{message}")]
+pub struct SinkError {
+    /// What stands in the way.
+    pub message: String,
+    /// Whether the environment does (a disk, a permission), and not what the sink was told to do.
+    pub is_environment: bool,
+}
+
+impl SinkError {
+    /// An error in what the sink was told to do.
+    #[must_use]
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), is_environment: false }
+    }
+
+    /// A fault of the environment: the same command may work later, or as someone else.
+    #[must_use]
+    pub fn environment(message: impl Into<String>) -> Self {
+        Self { message: message.into(), is_environment: true }
+    }
+}
 
 /// A projection of the journal. It writes by key, never retries, and may block: the engine calls it off its own thread.
 pub trait Sink: Send {

@@ -18,7 +18,7 @@ const REQUEST_IDS: [&str; 2] = ["x-request-id", "request-id"];
 pub(super) fn read(reply: Reply, key: Option<&Secret>, now: impl FnOnce() -> Timestamp) -> Result<Replied, Failed> {
     let body = without(key, reply.body);
     if reply.status.is_success() {
-        return Ok(Replied { body, request_id: request_id(&reply.headers) });
+        return Ok(Replied { body, request_id: request_id(&reply.headers, key) });
     }
     let status = reply.status.as_u16();
     let said = Said::read(&body);
@@ -28,8 +28,9 @@ pub(super) fn read(reply: Reply, key: Option<&Secret>, now: impl FnOnce() -> Tim
     Err(Failed { failure, is_reached: true, body })
 }
 
-fn request_id(headers: &HeaderMap) -> Option<String> {
-    REQUEST_IDS.iter().find_map(|name| headers.get(*name)?.to_str().ok()).map(str::to_owned)
+fn request_id(headers: &HeaderMap, key: Option<&Secret>) -> Option<String> {
+    let id = REQUEST_IDS.iter().find_map(|name| headers.get(*name)?.to_str().ok())?;
+    Some(key.map_or_else(|| id.to_owned(), |key| key.redact(id)))
 }
 
 /// Vendors like to repeat a key that they do not accept, and what is returned here is kept.

@@ -159,13 +159,21 @@ fn field_mistakes(field: &Field, path: &mut Vec<String>, all: &mut Vec<Mistake>)
         }
     }
     let bound = |number: &Option<serde_json::Number>| number.as_ref().and_then(serde_json::Number::as_f64);
-    for (key, is_crossed) in [
-        ("minimum", matches!((bound(&field.minimum), bound(&field.maximum)), (Some(low), Some(high)) if low > high)),
-        ("min_length", matches!((field.min_length, field.max_length), (Some(low), Some(high)) if low > high)),
-        ("min_items", matches!((field.min_items, field.max_items), (Some(low), Some(high)) if low > high)),
+    for (low, high, is_crossed) in [
+        (
+            "minimum",
+            "maximum",
+            matches!((bound(&field.minimum), bound(&field.maximum)), (Some(low), Some(high)) if low > high),
+        ),
+        (
+            "min_length",
+            "max_length",
+            matches!((field.min_length, field.max_length), (Some(low), Some(high)) if low > high),
+        ),
+        ("min_items", "max_items", matches!((field.min_items, field.max_items), (Some(low), Some(high)) if low > high)),
     ] {
         if is_crossed {
-            add(key, "is greater than the greatest value that is allowed");
+            add(low, &format!("`{low}` is greater than `{high}`"));
         }
     }
     if let Some(pattern) = &field.pattern

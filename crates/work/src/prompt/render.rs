@@ -3,7 +3,10 @@
 use std::{borrow::Cow, sync::Arc};
 
 use domain::{Failure, FailureKind, Record, SkipReason, Unplanned, json};
-use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value, escape_formatter, value::ValueKind};
+use minijinja::{
+    Environment, Error, ErrorKind, State, UndefinedBehavior, Value, escape_formatter,
+    value::{Enumerator, Object, ValueKind},
+};
 use serde_json::value::RawValue;
 
 use super::{
@@ -27,8 +30,8 @@ const TEMPLATE: &str = "template";
 pub struct Template;
 
 impl Template {
-    /// Checks the syntax of a template, and the names of its filters, tests and functions as far as they are reached
-    /// without a record.
+    /// Checks the syntax of a template, and the names of its filters, tests, functions and methods as far as they are
+    /// reached: without a record, and with one that has everything.
     ///
     /// # Errors
     /// The line from 1, and what is wrong there.
@@ -36,10 +39,26 @@ impl Template {
         let text = with_bare_record_json(text);
         let mut environment = environment();
         environment.set_undefined_behavior(UndefinedBehavior::Chainable);
-        let tried = environment.template_from_str(&text).and_then(|template| template.render(Value::from(())));
-        match tried {
-            Err(error) if is_mistake(&error) => Err((error.line().unwrap_or(1), said(&error))),
-            _ => Ok(()),
+        let mistake = |error: &Error| is_mistake(error).then(|| (error.line().unwrap_or(1), said(error)));
+        let template =
+            environment.template_from_str(&text).map_err(|error| (error.line().unwrap_or(1), said(&error)))?;
+        let tried = [Value::from(()), Value::from_object(Anything(0))].into_iter();
+        match tried.filter_map(|record| template.render(record).err()).find_map(|error| mistake(&error)) {
+            Some(mistake) => Err(mistake),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Template {
+    /// Renders the templates of `prompt` for one record of `source`, to see whether they can be.
+    ///
+    /// # Errors
+    /// Why they cannot. Mistakes of the prompt itself are none here; see [`Prompt::mistakes`].
+    pub fn try_out(prompt: &Prompt, inputs: Inputs, source: &str, record: &Record) -> Result<(), Unplanned> {
+        match Renderer::new(prompt, inputs, source) {
+            Ok(renderer) => renderer.render(record).map(drop),
+            Err(_) => Ok(()),
         }
     }
 }
@@ -49,7 +68,7 @@ impl Template {
 pub(super) struct Renderer {
     environment: Environment<'static>,
     source: String,
-    /// The fields that the templates name.
+    /// The fields that the templates may look up; see [`names_in`].
     named: Vec<Arc<str>>,
     needs_record_json: bool,
     inputs: Inputs,
@@ -81,10 +100,11 @@ impl Renderer {
                 let path = vec![name.to_owned()];
                 PromptError(vec![Mistake { path, line: error.line(), message: said(&error) }])
             };
-            environment.add_template_owned(name, with_bare_record_json(text).into_owned()).map_err(mistake)?;
+            let text = with_bare_record_json(text);
+            let mut names = names_in(&text);
+            names.retain(|name| environment.globals().all(|(global, _)| global != *name));
+            environment.add_template_owned(name, text.to_string()).map_err(mistake)?;
             let template = environment.get_template(name).map_err(mistake)?;
-            let mut names: Vec<String> = template.undeclared_variables(false).into_iter().collect();
-            names.retain(|name| environment.globals().all(|(global, _)| global != name));
             if name == SYSTEM {
                 system = Some(if names.is_empty() {
                     Part::Fixed(template.render(Value::from_object(Named::default())).map_err(mistake)?)
@@ -154,7 +174,7 @@ impl Renderer {
         let context = Value::from_object(context);
         let run = |name| {
             let rendered = self.environment.get_template(name).and_then(|template| template.render(&context));
-            rendered.map_err(|error| self.unplanned(record, text, name, &error))
+            rendered.map_err(|error| self.unplanned(record, text, name, &context, &error))
         };
         let system = match &self.system {
             None => None,
@@ -189,32 +209,40 @@ impl Renderer {
 
     /// Tells what a failed rendering means for the record.
     #[cold]
-    fn unplanned(&self, record: &Record, text: &str, template: &str, error: &Error) -> Unplanned {
+    fn unplanned(&self, record: &Record, text: &str, name: &str, context: &Value, error: &Error) -> Unplanned {
         let line = error.line().unwrap_or(1);
-        if error.kind() != ErrorKind::UndefinedError {
+        let Some(expression) = undefined_in(error) else {
             let place = format!("{} line {}", self.source, record.origin.line);
-            let message = format!("{place}: the {template} failed at its line {line}: {}", said(error));
-            return Unplanned::Fail(Failure::new(FailureKind::Internal, message));
-        }
+            let message = format!("{place}: the {name} failed at its line {line}: {}", said(error));
+            // It would fail again, however often it is tried.
+            return Unplanned::Fail(Failure::new(FailureKind::Rejected, message));
+        };
         let mut fields = Vec::new();
         // It was parsed a moment ago.
         let _ = json::members(text, |name, _| fields.push(name.into_owned()));
-        let missing: Vec<&str> =
-            self.named.iter().map(|name| &**name).filter(|name| fields.iter().all(|field| field != name)).collect();
+        let mut missing = Vec::new();
+        let mut next = Some(expression.to_owned());
+        // Whatever else is missing comes to light when this is there.
+        while let Some(field) = next.filter(|next| is_name(next) && !fields.contains(next) && !missing.contains(next)) {
+            missing.push(field);
+            let mut known =
+                Named(context.downcast_object_ref::<Named>().map(|named| named.0.clone()).unwrap_or_default());
+            known.0.extend(missing.iter().map(|name| (Arc::from(name.as_str()), Value::from(""))));
+            let tried = self.environment.get_template(name);
+            let tried = tried.and_then(|template| template.render(Value::from_object(known)));
+            next = tried.err().and_then(|error| undefined_in(&error).map(str::to_owned));
+        }
+        missing.sort();
         let what = match missing.as_slice() {
             [] => {
-                let expression = error.range().and_then(|range| error.template_source()?.get(range)).unwrap_or("?");
-                return self.skip(
-                    record,
-                    SkipReason::MissingField,
-                    &format!("the {template} needs `{expression}` (its line {line}), which the record does not have"),
-                );
+                let what = format!("the {name} needs `{expression}` (its line {line}), which the record does not have");
+                return self.skip(record, SkipReason::MissingField, &what);
             }
             [field] => format!("the field `{field}`"),
-            several => format!("the fields {}", quoted(several.iter().copied())),
+            several => format!("the fields {}", quoted(several.iter().map(String::as_str))),
         };
         let fields = quoted(fields.iter().map(String::as_str));
-        let what = format!("the {template} needs {what}, which the record does not have; its fields are: {fields}");
+        let what = format!("the {name} needs {what}, which the record does not have; its fields are: {fields}");
         self.skip(record, SkipReason::MissingField, &what)
     }
 
@@ -259,14 +287,131 @@ fn with_bare_record_json(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// Returns the names that a template may look up, those of its own variables and a few more included: the engine's own
+/// analysis misses what is sliced (`{{ text[:10] }}`) and what is set from itself (`{% set text = text|trim %}`).
+fn names_in(text: &str) -> Vec<&str> {
+    const WORDS: [&str; 20] = [
+        "and", "elif", "else", "endfor", "endif", "endraw", "endset", "false", "False", "for", "if", "in", "is",
+        "none", "None", "not", "or", "set", "true", "True",
+    ];
+    let mut names = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('{') {
+        let open = rest[at + 1..].chars().next();
+        rest = &rest[at + 1..];
+        let close = match open {
+            Some('{') => '}',
+            Some('%') => '%',
+            Some('#') => {
+                rest = rest.find("#}").map_or("", |end| &rest[end..]);
+                continue;
+            }
+            _ => continue,
+        };
+        rest = &rest[1..];
+        let (mut depth, mut before) = (0_u32, ' ');
+        while let Some(c) = rest.chars().next() {
+            let mut length = c.len_utf8();
+            match c {
+                '"' | '\'' => {
+                    let mut is_escaped = false;
+                    let end = rest[1..].find(|next| {
+                        let is_end = next == c && !is_escaped;
+                        is_escaped = next == '\\' && !is_escaped;
+                        is_end
+                    });
+                    length = end.map_or(rest.len(), |end| end + 2);
+                }
+                '{' => depth += 1,
+                _ if c == close && depth == 0 && rest[1..].starts_with('}') => break,
+                '}' => depth = depth.saturating_sub(1),
+                _ if c.is_ascii_alphabetic() || c == '_' => {
+                    length = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
+                    let word = &rest[..length];
+                    // Attributes and filters are looked up elsewhere.
+                    if !matches!(before, '.' | '|') && !WORDS.contains(&word) {
+                        names.push(word);
+                    }
+                }
+                _ => {}
+            }
+            if !c.is_whitespace() {
+                before = c;
+            }
+            rest = &rest[length..];
+        }
+    }
+    names
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty()
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && !text.as_bytes()[0].is_ascii_digit()
+}
+
+/// Returns the expression that an error says is undefined, if that is what it says.
+fn undefined_in(error: &Error) -> Option<&str> {
+    let named = error.detail().and_then(|detail| {
+        let (before, _) = detail.rsplit_once("` is undefined")?;
+        Some(before.rsplit_once('`')?.1)
+    });
+    let shown = || error.range().and_then(|range| error.template_source()?.get(range)).unwrap_or("?");
+    named.or_else(|| (error.kind() == ErrorKind::UndefinedError).then(shown))
+}
+
+/// A record, and everything in it, for trying a template: it has every field, is true, and is a list of one.
+#[derive(Debug)]
+struct Anything(u8);
+
+impl Anything {
+    /// Deep enough for any template that somebody wrote, and an end for one that goes down as long as it can.
+    const DEEPEST: u8 = 16;
+
+    fn inside(&self) -> Option<Value> {
+        (self.0 < Self::DEEPEST).then(|| Value::from_object(Self(self.0 + 1)))
+    }
+}
+
+impl Object for Anything {
+    fn get_value(self: &Arc<Self>, _: &Value) -> Option<Value> {
+        self.inside()
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Values(self.inside().into_iter().collect())
+    }
+
+    fn call_method(self: &Arc<Self>, _: &mut State<'_, '_>, method: &str, _: &[Value]) -> Result<Value, Error> {
+        // Of another kind than the engine's: of that it would go on and look for a field of that name.
+        Err(Error::new(ErrorKind::UnknownFunction, no_method(method)))
+    }
+}
+
+/// Says what to write instead of a method, which Python has and templates do not.
+fn no_method(method: &str) -> String {
+    let filter = match method {
+        "strip" | "lstrip" | "rstrip" => "trim",
+        "splitlines" => "lines",
+        "count" | "format" | "items" | "join" | "lower" | "replace" | "reverse" | "sort" | "split" | "title"
+        | "upper" => method,
+        _ => return format!("values have no method `{method}`; filters do such things, as in `{{{{ text|trim }}}}`"),
+    };
+    format!("values have no method `{method}`; use a filter: `|{filter}`")
+}
+
 /// Returns whether an error is the template's own, whatever the record.
 fn is_mistake(error: &Error) -> bool {
-    use ErrorKind::{BadEscape, SyntaxError, UnknownFilter, UnknownFunction, UnknownTest};
-    matches!(error.kind(), SyntaxError | BadEscape | UnknownFilter | UnknownTest | UnknownFunction)
+    use ErrorKind::{BadEscape, SyntaxError, UnknownFilter, UnknownFunction, UnknownMethod, UnknownTest};
+    matches!(error.kind(), SyntaxError | BadEscape | UnknownFilter | UnknownTest | UnknownFunction | UnknownMethod)
 }
 
 fn said(error: &Error) -> String {
     match error.detail() {
+        Some(detail) if let Some((_, method)) = detail.split_once("has no method named ") => {
+            no_method(method.split(' ').next().unwrap_or_default())
+        }
+        Some(detail) if detail.starts_with("values have no method") => detail.to_owned(),
         Some(detail) if error.kind() == ErrorKind::SyntaxError => detail.to_owned(),
         Some(detail) => format!("{}: {detail}", error.kind()),
         None => error.kind().to_string(),

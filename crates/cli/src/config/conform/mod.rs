@@ -80,7 +80,7 @@ impl<'w> Walk<'w> {
     fn secret(&mut self, place: &Place<'w>, schema: &Value) {
         let example = schema.pointer("/examples/0").and_then(Value::as_object).and_then(|map| map.iter().next());
         let message = format!("{} never stands in the file itself, where everybody can read it", place.name());
-        let mut diagnostic = self.document.error(place.node.span, message).hiding_the_place();
+        let mut diagnostic = self.document.error(place.node.span, message);
         if let Some((name, value)) = example {
             let value = value.as_str().unwrap_or_default();
             diagnostic = diagnostic

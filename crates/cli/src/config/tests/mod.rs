@@ -3,6 +3,7 @@
 mod documents;
 mod mistakes;
 mod rendering;
+mod secrets;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

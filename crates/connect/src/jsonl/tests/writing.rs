@@ -165,7 +165,13 @@ fn an_answer_is_taken_back_from_the_live_output_only_for_the_record_that_it_belo
 #[test]
 fn an_output_that_cannot_be_written_is_found_before_the_work() {
     let tickets = three();
-    let prepared = |config: Value| tickets.sink(config, &["x"]).prepare().unwrap_err().0;
+    let prepared = |config: Value| {
+        let mut sink = tickets.sink(config, &["x"]);
+        let checked = sink.check().unwrap_err();
+        let prepared = sink.prepare().unwrap_err();
+        assert_eq!((checked.message, checked.is_environment), (prepared.message.clone(), prepared.is_environment));
+        prepared.message
+    };
     let link = |name: &str| tickets.path().join(name);
     std::os::unix::fs::symlink("tickets.jsonl", link("symbolic.jsonl")).unwrap();
     fs::hard_link(link("tickets.jsonl"), link("hard.jsonl")).unwrap();
@@ -180,6 +186,11 @@ fn an_output_that_cannot_be_written_is_found_before_the_work() {
     assert!(error.starts_with("the file `hard.jsonl` is the input `tickets.jsonl`"), "{error}");
     let error = prepared(json!({"path": "out.jsonl", "failures": "out.jsonl"}));
     assert_eq!(error, "the output and the failures are both `out.jsonl`; name another `failures` file");
+
+    let way_round = tickets.sink(json!({"path": "new/er/../../tickets.jsonl"}), &["x"]).check().unwrap_err();
+    assert!(way_round.message.contains("is the input `tickets.jsonl`"), "{way_round}");
+    tickets.sink(json!({"path": "new/out.jsonl"}), &["x"]).check().unwrap();
+    assert!(!link("new").exists(), "looking creates nothing");
 
     fs::create_dir(link("folder.jsonl")).unwrap();
     assert_eq!(prepared(json!({"path": "folder.jsonl"})), "`folder.jsonl` is a folder; name a file in it");

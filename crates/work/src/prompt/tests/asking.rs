@@ -122,7 +122,7 @@ fn a_record_that_lacks_what_the_template_needs_is_skipped_with_its_fields() {
             "\n{{ body + 1 }}",
             r#"{"body":{}}"#,
             format!(
-                "internal: {place}: the template failed at its line 2: invalid operation: tried to use + operator on \
+                "rejected: {place}: the template failed at its line 2: invalid operation: tried to use + operator on \
                  unsupported types map and number"
             ),
         ),
@@ -237,4 +237,35 @@ fn a_skip_is_of_the_kind_that_it_says() {
         panic!("the field is missing")
     };
     assert_eq!(reason, SkipReason::MissingField);
+}
+
+#[test]
+fn a_missing_field_is_named_however_it_is_used() {
+    let record = r#"{"a":"hello","l":[1,2],"o":{"x":1}}"#;
+    for template in [
+        "{% if amount is defined %}{{ amount }}{% endif %}{{ received[:10] }}",
+        "{% set x = received %}\n{{ x }}",
+        "{% for x in received %}{{ x }}{% endfor %}",
+        "{% if a and received %}{% endif %}",
+        "{{ 'x' + received }}",
+        "{{ received.date[:10] }}",
+        "{{ a[:received] }}",
+        "{% set received = received|trim %}{{ received }}",
+    ] {
+        let said = asked(template, record).unwrap_err();
+        let wanted = "missing_field: tickets.jsonl line 3: the template needs the field `received`, which";
+        assert!(said.starts_with(wanted), "{template}: {said}");
+    }
+    for (template, expected) in [
+        ("{{ a[:2] }}{{ l[1:] }}", Ok("he[2]")),
+        ("{% set a = a|upper %}{{ a }}", Ok("HELLO")),
+        ("{% for t in l %}{{ {'{': t}['{'] }}{% endfor %}{# {{ b }} #}", Ok("12")),
+        ("{{ o.b.c }}", Err("the template needs `o.b` (its line 1), which the record does not have")),
+        ("{% for t in l %}{{ t.name }}{% endfor %}", Err("the template needs `t.name` (its line 1)")),
+    ] {
+        match (asked(template, record), expected) {
+            (Ok(found), expected) => assert_eq!(Ok(found.as_str()), expected, "{template}"),
+            (Err(said), expected) => assert!(expected.is_err_and(|part| said.contains(part)), "{template}: {said}"),
+        }
+    }
 }

@@ -37,7 +37,7 @@ fn mistakes_are_told_all_at_once_with_their_places() {
         "parameters.messages: cannot be set here: the messages are made",
         "output.a: needs a `type` or an `enum`",
         "output.b.minimum: only a `number` or an `integer` has bounds",
-        "output.b.min_length: is greater than the greatest value that is allowed",
+        "output.b.min_length: `min_length` is greater than `max_length`",
         "output.b.pattern: is not a regular expression: ",
         "output.c.enum: has a value of type string, and `type` is integer",
         "output.d.items: needs a `type` or an `enum`",
@@ -45,7 +45,7 @@ fn mistakes_are_told_all_at_once_with_their_places() {
         "output.d.items.properties: names no field",
         "output.e.enum: allows no value",
         "output.: a field needs a name",
-        "output..minimum: is greater than the greatest value that is allowed",
+        "output..minimum: `minimum` is greater than `maximum`",
     ];
     assert_eq!(mistakes.len(), starts.len(), "{mistakes:#?}");
     for (found, start) in mistakes.iter().zip(starts) {
@@ -63,6 +63,16 @@ fn a_template_is_checked_without_a_record() {
         ("a\nb {{ body | uper }}", Some((2, "unknown filter: filter uper is unknown"))),
         ("{% if x is oddish %}{% endif %}", Some((1, "unknown test: test oddish is unknown"))),
         ("\n\n{{ now() }}", Some((3, "unknown function: now is unknown"))),
+        ("{{ a }}\n{{ a.split(',') }}", Some((2, "values have no method `split`; use a filter: `|split`"))),
+        (
+            "{% if a is defined %}{{ a.b.strip() }}{% endif %}",
+            Some((1, "values have no method `strip`; use a filter: `|trim`")),
+        ),
+        (
+            "{% for x in y %}{{ loop.cycle(1, 2) }}{{ x.frobnicate() }}{% endfor %}",
+            Some((1, "values have no method `frobnicate`; filters do such things, as in `{{ text|trim }}`")),
+        ),
+        ("{% for x in y recursive %}{{ loop(x.z) }}{% endfor %}{% set n = namespace(i=0) %}{{ n.i }}", None),
         ("{{ }}", Some((1, "unexpected end of variable block"))),
         ("a\n{% endfor %}", Some((2, "unknown statement endfor"))),
     ] {
