@@ -148,7 +148,7 @@ impl Working<'_> {
         if n_lost > 0 {
             let lost = counted(n_lost, "request");
             talk::say(format!(
-                "{lost} {} in flight when the last process ended; the answers are lost, and asked for again",
+                "{lost} {} in flight when the last process ended; the answers are lost, they are asked again",
                 if n_lost == 1 { "was" } else { "were" }
             ));
         }
@@ -288,14 +288,14 @@ impl Working<'_> {
             ),
             End::Stopped(StopReason::Interrupted) => {
                 talk::say(format!(
-                    "interrupted; everything settled is safe ({}). Go on with:\n  {}",
+                    "interrupted; everything settled is safe ({}). Go on with: {}",
                     self.n_safe(),
                     self.command()
                 ));
             }
             End::Stopped(StopReason::Closed(why)) => {
                 talk::say(format!(
-                    "stopped: {why}\nEverything settled is safe ({}). When that is mended:\n  {}",
+                    "stopped: {why}\nEverything settled is safe ({}). When that is mended: {}",
                     self.n_safe(),
                     self.command()
                 ));

@@ -109,7 +109,7 @@ fn kill_nine_loses_nothing_that_is_settled() {
     story.run_and_kill(20);
     let settled = story.settled(&story.run_id());
     assert!(settled.len() >= 20, "what is shown is settled");
-    story.run([]).says(0, &["going on", "in flight when an earlier process died", "60 succeeded"]);
+    story.run([]).says(0, &["going on", "in flight when the last process ended", "60 succeeded"]);
     assert_eq!(story.ids(), (1..=60).collect::<Vec<_>>());
     assert!(story.asks_of(&settled).values().all(|n| *n == 1), "no settled record is asked again");
     assert!(story.asked() <= 60 + 2 * 8, "at most what was in flight is repeated: {}", story.asked());

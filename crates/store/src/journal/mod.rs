@@ -147,14 +147,6 @@ impl domain::ports::Journal for Journal {
 
 /// Words an error of the file system for people: what was tried, where, what the system says, what to do.
 fn failed(path: &Path, what: &str, error: &std::io::Error) -> JournalError {
-    let hint = match error.kind() {
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-            "; free some space and run the same command again: everything acknowledged is safe"
-        }
-        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
-            "; make the folder writable, or choose another one with --state"
-        }
-        _ => "",
-    };
+    let hint = crate::run_folder::advice(error);
     JournalError(format!("cannot {what} `{}`: {error}{hint}", path.display()))
 }
