@@ -43,7 +43,7 @@ const LONGEST_REQUEST: usize = 64 << 20;
 const IN_FLIGHT_WAIT: Duration = Duration::from_secs(1);
 
 /// The runtime's timer counts whole milliseconds and rounds up, twice: on average it is about this late (measured: 1.6 ms
-/// at 50 ms). A script that says 50 ms should mean 50 ms, and not less.
+/// at 50 ms). A script that says 50 ms should mean 50 ms on average; a single answer may come this much early.
 const TIMER_LAG: Duration = Duration::from_micros(1_500);
 
 /// How long the vendor waits before it accepts again, after the system had no file descriptor to spare.

@@ -57,7 +57,8 @@ fn an_answer_takes_its_latency() {
     let vendor = vendor(json!({ "latency": { "fixed": "120ms" } }));
     let start = Instant::now();
     assert_eq!(ask(&vendor, &saying("hi")).status, 200);
-    assert!(start.elapsed() >= Duration::from_millis(120));
+    // Right on average: the vendor takes the usual lateness of its timer off, so one answer may come 1.5 ms early.
+    assert!(start.elapsed() >= Duration::from_micros(118_500));
 }
 
 #[test]
