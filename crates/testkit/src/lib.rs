@@ -1,5 +1,5 @@
 //! What tests need and products must not ship: the disk that crashes, fakes with scripted faults, the five kinds of
-//! work in small, and one conformance suite per port.
+//! work in small (the suite of the `Handler` port). Suites of the other ports come with their second implementations.
 
 mod clock;
 mod crash_disk;

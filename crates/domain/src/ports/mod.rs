@@ -1,4 +1,5 @@
-//! The seams. Each port is an object-safe trait with one conformance suite in `testkit` that all implementations pass.
+//! The seams. Each port is an object-safe trait; what all its implementations must pass stands in `testkit`, so far for
+//! `Handler` alone.
 
 mod disk;
 mod handler;
