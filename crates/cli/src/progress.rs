@@ -51,6 +51,7 @@ fn line(now: &Snapshot, rate: f64) -> String {
         Some(Waiting::Outage(what)) => Some(format!("waiting: no model can be reached ({what})")),
         Some(Waiting::Backoff) => Some("waiting: the next attempts are due soon".to_owned()),
         Some(Waiting::Parked) => Some("waiting: work outside is looked at later".to_owned()),
+        Some(Waiting::Paused) => Some("paused".to_owned()),
         Some(Waiting::Width) | None => None,
     };
     if let Some(waiting) = waiting {

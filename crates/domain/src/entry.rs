@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{Failure, Outcome, RecordKey, Timestamp};
+use crate::{AnswerMeta, Failure, Outcome, RecordKey, Timestamp};
 
 /// One entry of the journal.
 #[derive(Clone, Debug)]
@@ -30,6 +30,8 @@ pub enum Header {
     Noted(Noted),
     /// An item waits outside of this process.
     Parked(Parked),
+    /// A settled record is open again: to be retried, or because a new rule turned its answer down.
+    Reopened(Reopened),
     /// A process began to work on the run.
     Started(Started),
     /// A process stopped in good order.
@@ -49,6 +51,18 @@ pub struct Attempted {
     pub left: bool,
     /// How it failed.
     pub failure: Failure,
+    /// What is known of the answer: it was billed, whatever it was worth.
+    #[serde(default)]
+    pub meta: AnswerMeta,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A settled record is open again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Reopened {
+    /// Which.
+    pub key: RecordKey,
     /// When.
     pub at: Timestamp,
 }

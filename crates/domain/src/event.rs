@@ -1,6 +1,6 @@
 //! The one stream out of the engine.
 
-use crate::{EndClass, FailureKind, RecordKey, StepNumber, Timestamp, Usage};
+use crate::{EndClass, FailureKind, Reason, RecordKey, StepNumber, Timestamp, Usage};
 
 /// Why a run waits. A wait always has a visible reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub enum Waiting {
     Backoff,
     /// Remote objects are looked at again later.
     Parked,
+    /// The user paused the run.
+    Paused,
 }
 
 /// Why a run stopped before its end.
@@ -26,6 +28,8 @@ pub enum StopReason {
     Interrupted,
     /// The lane is closed for good: a dead key, no credit, an outage beyond the limit.
     Closed(String),
+    /// The budget is spent: what of it, in words.
+    Budget(String),
 }
 
 /// Something happened that a reader may care about.
@@ -41,6 +45,13 @@ pub enum Event {
         n_settled: u64,
         /// Requests of an earlier process whose answers were lost with it.
         n_asked_again: u64,
+    },
+    /// The source's records were counted, before they are all read.
+    Counted {
+        /// The step.
+        step: StepNumber,
+        /// Records in the source, times the samples of each.
+        n_records: u64,
     },
     /// The source was read to its end, so the total is known.
     SourceRead {
@@ -65,6 +76,8 @@ pub enum Event {
         key: RecordKey,
         /// How.
         kind: FailureKind,
+        /// Why, where it is an answer that failed.
+        reason: Option<Reason>,
         /// What it said.
         message: String,
         /// When the next one is due, in milliseconds from now.
@@ -77,14 +90,21 @@ pub enum Event {
         /// What it said.
         message: String,
     },
+    /// An answer was billed, whatever it was worth.
+    Billed {
+        /// The upstream, by its name in the models file; empty where it is not known.
+        upstream: String,
+        /// The tokens.
+        usage: Usage,
+        /// From send to the whole answer, in milliseconds.
+        latency_ms: Option<u64>,
+    },
     /// A record is settled: its outcome is durable.
     Settled {
         /// Whose.
         key: RecordKey,
         /// How.
         class: EndClass,
-        /// What it cost.
-        usage: Option<Usage>,
     },
     /// Nothing can be started now, and why; `None` when work goes on.
     Waits {

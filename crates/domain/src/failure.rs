@@ -32,6 +32,64 @@ pub enum FailureKind {
     Missing,
     /// A fault of our own.
     Internal,
+    /// A candidate that the user's own predicate turned down, where records are asked for until so many are accepted.
+    NotAccepted,
+}
+
+/// Why an answer is not what was asked for: the reasons within [`FailureKind::InvalidOutput`] and
+/// [`FailureKind::Refused`], each counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// The answer was cut off at the limit of tokens.
+    Length,
+    /// There is no answer, or white space alone.
+    Empty,
+    /// There is no JSON in the answer where some was asked for.
+    NoJson,
+    /// A field that was asked for is missing, or has a value that is not allowed.
+    Schema,
+    /// The thought that the answer must begin with is missing.
+    MissingThink,
+    /// The text does not match the pattern that it must match, or matches the one that it must not.
+    Pattern,
+    /// The model asked for a tool that it does not have.
+    ToolCall,
+    /// The model declined in its answer.
+    Declined,
+    /// The upstream's content filter stopped the answer.
+    Filtered,
+}
+
+impl Reason {
+    /// Every reason, in the order of reports.
+    pub const ALL: [Self; 9] = [
+        Self::Length,
+        Self::Empty,
+        Self::NoJson,
+        Self::Schema,
+        Self::MissingThink,
+        Self::Pattern,
+        Self::ToolCall,
+        Self::Declined,
+        Self::Filtered,
+    ];
+
+    /// Returns the word used in files and reports.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Length => "length",
+            Self::Empty => "empty",
+            Self::NoJson => "no_json",
+            Self::Schema => "schema",
+            Self::MissingThink => "missing_think",
+            Self::Pattern => "pattern",
+            Self::ToolCall => "tool_call",
+            Self::Declined => "declined",
+            Self::Filtered => "filtered",
+        }
+    }
 }
 
 /// The groups that share a retry budget: AI-DataFlux's three classes.
@@ -48,7 +106,7 @@ pub enum FailureGroup {
 
 impl FailureKind {
     /// Every kind, in the order of reports.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Throttled,
         Self::Unavailable,
         Self::Timeout,
@@ -61,6 +119,7 @@ impl FailureKind {
         Self::Conflict,
         Self::Missing,
         Self::Internal,
+        Self::NotAccepted,
     ];
 
     /// Returns the group whose budget pays for asking again, or `None` where asking again cannot help.
@@ -75,7 +134,8 @@ impl FailureKind {
             | Self::Unauthorized
             | Self::ExhaustedCredit
             | Self::WriteRejected
-            | Self::Conflict => None,
+            | Self::Conflict
+            | Self::NotAccepted => None,
         }
     }
 
@@ -95,6 +155,7 @@ impl FailureKind {
             Self::Conflict => "conflict",
             Self::Missing => "missing",
             Self::Internal => "internal",
+            Self::NotAccepted => "not_accepted",
         }
     }
 }
@@ -130,13 +191,23 @@ pub struct Failure {
     /// Who pays.
     #[serde(default)]
     pub cost: Cost,
+    /// Why an answer is not what was asked for, where it is an answer that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
 }
 
 impl Failure {
     /// Makes a failure that the record pays for.
     #[must_use]
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), retry_after_ms: None, cost: Cost::Record }
+        Self { kind, message: message.into(), retry_after_ms: None, cost: Cost::Record, reason: None }
+    }
+
+    /// Adds why an answer is not what was asked for.
+    #[must_use]
+    pub fn because(mut self, reason: Reason) -> Self {
+        self.reason = Some(reason);
+        self
     }
 
     /// Makes the lane pay.

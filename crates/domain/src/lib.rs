@@ -21,6 +21,7 @@ pub mod json;
 mod key;
 mod outcome;
 pub mod ports;
+pub mod price;
 mod record;
 mod secret;
 mod settled;
@@ -29,10 +30,10 @@ mod time;
 mod usage;
 
 pub use entry::{
-    Attempted, Derived, Entry, Header, Located, Member, NoteKind, Noted, Parked, Receipt, Started, Stopped,
+    Attempted, Derived, Entry, Header, Located, Member, NoteKind, Noted, Parked, Receipt, Reopened, Started, Stopped,
 };
 pub use event::{Event, Reporter, StopReason, Waiting};
-pub use failure::{Cost, Failure, FailureGroup, FailureKind, Spent};
+pub use failure::{Cost, Failure, FailureGroup, FailureKind, Reason, Spent};
 pub use item::{Planned, Unplanned, WorkItem};
 pub use key::{PartNumber, RecordKey, SampleNumber, StepNumber};
 pub use outcome::{Answer, AnswerMeta, End, EndClass, Outcome, SkipReason};
@@ -41,7 +42,7 @@ pub use secret::Secret;
 pub use settled::SettledSet;
 pub use tally::Tally;
 pub use time::{Clock, Timestamp};
-pub use usage::Usage;
+pub use usage::{Billed, Usage};
 
 /// A boxed future, the return type of the asynchronous ports: a seam is crossed once per attempt, so the box is cheap.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -179,6 +179,13 @@ pub struct Outcome {
     pub derived: Option<crate::Derived>,
     /// When it was settled.
     pub at: crate::Timestamp,
+    /// The record whose identical request was asked, where this one was answered with its answer (`dedupe`): the raw
+    /// answer lies with that one, and nothing was billed for this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub same_as: Option<crate::RecordKey>,
+    /// The answer was judged again, by other rules than when it came.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reparsed: bool,
     /// The answer was taken back from the sink because its journal frame is damaged; the raw bytes are lost.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub restored: bool,

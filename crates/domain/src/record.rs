@@ -23,6 +23,9 @@ pub struct Record {
     pub origin: Origin,
     /// The record as JSON object text, exactly as it stood in the source where the source is JSON.
     pub bytes: Bytes,
+    /// The record as it stood in a source that is not JSON (a row of a CSV file, without its line end), so that what is
+    /// untouched can be written again as it was.
+    pub row: Option<Bytes>,
 }
 
 impl Record {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use domain::{
     BoxFuture, Header, Origin, Read, Record, RecordKey, SkipReason, StepNumber,
-    ports::{Change, Fingerprint, Found, Inspected, Journal, Outcomes, Records, Source, SourceError},
+    ports::{Change, Fingerprint, Found, Inspected, Journal, Outcomes, Records, Source, SourceError, Starts},
 };
 
 /// Reads what an earlier step derived, from the journal. Records come in the order of their parents; positions are
@@ -38,7 +38,7 @@ impl Source for DerivedSource {
         Ok(Change::Unchanged)
     }
 
-    fn open(&self, _position: u64, _offset: u64) -> Result<Box<dyn Records>, SourceError> {
+    fn open(&self, _starts: &Starts) -> Result<Box<dyn Records>, SourceError> {
         let outcomes = self.journal.outcomes(self.parent_step).map_err(|e| SourceError(e.to_string()))?;
         let (parent_step, n_parents) = (self.parent_step, self.n_parents);
         Ok(Box::new(Reading { outcomes, parent_step, n_parents, parent: 0, waiting: Vec::new() }))
@@ -82,6 +82,7 @@ impl Reading {
                     key: RecordKey { step: self.parent_step + 1, part: 0, sample: 0, position },
                     origin: Origin { line, offset: 0 },
                     bytes: Bytes::copy_from_slice(text.get().as_bytes()),
+                    row: None,
                 };
                 self.waiting.push(Read { record, next_offset: 0, flaw: None });
             }

@@ -105,7 +105,9 @@ pub(crate) async fn run_pass(
         settled: recovered.settled.clone(),
         spent: recovered.spent.iter().filter(|(key, _)| mine(key)).map(|(key, spent)| (*key, *spent)).collect(),
         open: recovered.open.extract_if(|key, _| mine(key)).collect(),
-        from: recovered.resume_at.get(&(pass.step, 0)).copied().unwrap_or_default(),
+        starts: (recovered.resume_at.iter().filter(|((step, _), _)| *step == pass.step))
+            .map(|((_, part), start)| (*part, *start))
+            .collect(),
     };
     let (sender, fed) = mpsc::channel(4);
     let flowing = Flowing {
@@ -306,7 +308,10 @@ impl Flowing<'_> {
         self.slots.give_back(attempt.slot);
         match attempt.end {
             AttemptEnd::Settled(settled) => self.settled(settled),
-            AttemptEnd::Retry(item, failure) => self.retry(item, &failure),
+            AttemptEnd::Retry(item, failure, meta) => {
+                self.billed(&meta);
+                self.retry(item, &failure);
+            }
             AttemptEnd::Requeue(item, failure) => {
                 let Failure { kind, message, .. } = failure;
                 self.context.reporter.on(&Event::LanePaused { kind, message });
@@ -329,18 +334,24 @@ impl Flowing<'_> {
 
     fn settled(&mut self, settled: Vec<Projection>) {
         for Projection { outcome, .. } in &settled {
-            let (key, class, usage) = (outcome.key, outcome.end.class(), outcome.meta.usage);
+            let (key, class) = (outcome.key, outcome.end.class());
             self.recovered.settled.insert(&key);
             self.recovered.tally.entry(key.step).or_default().add(class);
             if !self.recovered.spent.is_empty() {
                 self.recovered.spent.remove(&key);
             }
-            if let Some(usage) = usage {
-                self.recovered.usage.entry(key.step).or_default().add(usage);
-            }
-            self.context.reporter.on(&Event::Settled { key, class, usage });
+            self.billed(&outcome.meta);
+            self.context.reporter.on(&Event::Settled { key, class });
         }
         self.projector.show(settled);
+    }
+
+    /// Books what an answer cost.
+    fn billed(&mut self, meta: &AnswerMeta) {
+        let Some(usage) = meta.usage else { return };
+        let upstream = meta.upstream.clone().unwrap_or_default();
+        self.recovered.billed.entry(self.step).or_default().add(&upstream, usage);
+        self.context.reporter.on(&Event::Billed { upstream, usage, latency_ms: meta.latency_ms });
     }
 
     /// Records that came back from a chunk without an end: the next pass reads them again.
@@ -362,6 +373,7 @@ impl Flowing<'_> {
         self.context.reporter.on(&Event::AttemptFailed {
             key: item.work.id,
             kind: failure.kind,
+            reason: failure.reason,
             message: failure.message.clone(),
             next_in_ms: millis(wait),
         });
@@ -416,7 +428,8 @@ impl Flowing<'_> {
 
     fn obey(&mut self, wish: Control) {
         match wish {
-            Control::Run => {}
+            // Being built: see `Control`.
+            Control::Run | Control::Pause | Control::Cancel => {}
             Control::Drain => {
                 self.context.reporter.on(&Event::Draining { in_flight: self.n_in_flight as u64 });
                 self.stop(StopReason::Interrupted);

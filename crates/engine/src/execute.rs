@@ -11,8 +11,9 @@ use std::{
 
 use bytes::Bytes;
 use domain::{
-    Answer, AnswerMeta, Attempted, BoxFuture, Clock, Derived, End, Entry, Event, Failure, FailureKind, Header, Member,
-    NoteKind, Noted, Outcome, Parked, Planned, Receipt, Record, RecordKey, Reporter, Spent, Timestamp, WorkItem,
+    Answer, AnswerMeta, Attempted, BoxFuture, Clock, Derived, End, Entry, Event, Failure, FailureGroup, FailureKind,
+    Header, Member, NoteKind, Noted, Outcome, Parked, Planned, Receipt, Record, RecordKey, Reporter, Spent, Timestamp,
+    WorkItem,
     ports::{AttemptContext, Ended, Handler, Journal, JournalError, MemberEnd, Notes, Permit, Projection, Rest},
 };
 use futures_util::FutureExt as _;
@@ -53,7 +54,7 @@ pub(crate) enum AttemptEnd {
     /// Records are settled: show them.
     Settled(Vec<Projection>),
     /// Try again; the failed attempt is journaled.
-    Retry(Box<Item>, Failure),
+    Retry(Box<Item>, Failure, AnswerMeta),
     /// The lane paid: back into the queue.
     Requeue(Box<Item>, Failure),
     /// It waits outside; some members may have come back.
@@ -163,9 +164,13 @@ fn judge(shared: &Shared, item: &mut Item, ended: Ended, number: u32) -> Judged 
                 }
                 let members = if item.work.members.len() > 1 { spans(&item.work.members) } else { Vec::new() };
                 let key = item.work.id;
-                let attempted = Attempted { key, members, left: false, failure: failure.clone(), at };
+                if failure.kind.group() == Some(FailureGroup::Content) {
+                    item.prior.refuted = Some((failure.clone(), raw.clone()));
+                }
+                let attempted =
+                    Attempted { key, members, left: false, failure: failure.clone(), meta: meta.clone(), at };
                 let entry = Entry { header: Header::Attempted(attempted), raw };
-                Judged::new(vec![entry], |item| AttemptEnd::Retry(item, failure))
+                Judged::new(vec![entry], |item| AttemptEnd::Retry(item, failure, meta))
             }
             Disposition::GiveUp => {
                 let entries: Vec<Entry> = (item.work.members.iter().enumerate())
@@ -230,7 +235,7 @@ fn harvest(shared: &Shared, item: &mut Item, ends: Vec<(RecordKey, MemberEnd)>, 
             // Where the lane pays, the member goes into another object as if it had not been in this one. The entry
             // still says that it left: a kind without a group charges nobody.
             Disposition::Retry | Disposition::PauseLane => {
-                let attempted = Attempted { key: record.key, members: Vec::new(), left: true, failure, at };
+                let attempted = Attempted { key: record.key, members: Vec::new(), left: true, failure, meta, at };
                 entries.push(Entry { header: Header::Attempted(attempted), raw });
                 retried.push((record.key, spent));
             }
@@ -292,6 +297,8 @@ pub(crate) fn outcome(
         meta,
         derived: None,
         at,
+        same_as: None,
+        reparsed: false,
         restored: false,
     };
     Entry { header: Header::Outcome(Box::new(outcome)), raw }

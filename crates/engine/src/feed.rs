@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use domain::{
     Failure, Planned, Record, RecordKey, SettledSet, SkipReason, Spent, StepNumber, WorkItem,
-    ports::{Grouping, Handler, KeyTable, OpenItem, Prior, Source},
+    ports::{Grouping, Handler, KeyTable, OpenItem, Prior, Source, Starts},
 };
 use tokio::sync::mpsc;
 
@@ -58,8 +58,8 @@ pub(crate) struct Feed {
     pub(crate) settled: SettledSet,
     pub(crate) spent: HashMap<RecordKey, Spent>,
     pub(crate) open: HashMap<RecordKey, OpenItem>,
-    /// Position and offset to start from.
-    pub(crate) from: (u64, u64),
+    /// Where to start in each part.
+    pub(crate) starts: Starts,
 }
 
 /// What the feed gives back at its end.
@@ -79,10 +79,10 @@ impl Feed {
     pub(crate) async fn run(mut self, sender: mpsc::Sender<Vec<Fed>>) -> Result<FedAll, EngineError> {
         // An index of user keys that a crash of the machine made doubtful is filled again from the start.
         let refill = self.keys.as_ref().is_some_and(|keys| !keys.is_whole());
-        let (position, offset) = if refill { (0, 0) } else { self.from };
-        let mut records = self.source.open(position, offset)?;
+        let starts = if refill { Starts::new() } else { std::mem::take(&mut self.starts) };
+        let mut records = self.source.open(&starts)?;
         let mut former = Former::new(self.handler.grouping(), std::mem::take(&mut self.open), &self.settled);
-        let mut n_records = position;
+        let mut n_records: u64 = starts.values().map(|(position, _)| position).sum();
         let mut batch = Vec::with_capacity(BATCH);
         let mut weight = 0;
         'source: loop {
@@ -210,7 +210,7 @@ impl Former {
             return None;
         }
         let receipt = item.parked.map(|parked| parked.receipt);
-        Some((WorkItem { id, members }, Prior { notes: item.notes, receipt }))
+        Some((WorkItem { id, members }, Prior { notes: item.notes, receipt, refuted: None }))
     }
 
     fn take_chunk(&mut self) -> Option<(WorkItem, Prior)> {

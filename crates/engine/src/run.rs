@@ -20,6 +20,10 @@ pub enum Control {
     /// Go on.
     #[default]
     Run,
+    /// Start nothing new until told to go on.
+    Pause,
+    /// Start nothing new; when what is in flight is here, every record that is left ends as cancelled.
+    Cancel,
     /// Start nothing new, wait for what is in flight up to the grace period, then stop.
     Drain,
     /// Stop at once; what is in flight is asked again by the next start.

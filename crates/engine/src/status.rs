@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use domain::{Event, Reporter, Tally, Usage, Waiting};
+use domain::{Billed, Event, Reporter, Tally, Waiting};
 
 /// Where a step stands.
 #[derive(Clone, Debug, Default)]
@@ -23,8 +23,10 @@ pub struct Snapshot {
     pub n_retried: u64,
     /// Requests whose answers were lost with an earlier process.
     pub n_asked_again: u64,
-    /// Tokens billed, as far as told.
-    pub usage: Usage,
+    /// Records in the source, as it was counted before they were all read.
+    pub n_counted: Option<u64>,
+    /// Tokens billed to this process, by upstream.
+    pub billed: Billed,
     /// Why nothing can start.
     pub waiting: Option<Waiting>,
     /// The last failed attempt, in words.
@@ -69,13 +71,12 @@ impl Reporter for Status {
                 now.last_failure = Some(format!("{kind}: {message}"));
             }
             Event::LanePaused { kind, message } => now.last_failure = Some(format!("{kind}: {message}")),
-            Event::Settled { class, usage, .. } => {
+            Event::Billed { upstream, usage, .. } => now.billed.add(upstream, *usage),
+            Event::Counted { n_records, .. } => now.n_counted = Some(*n_records),
+            Event::Settled { class, .. } => {
                 now.n_settled += 1;
                 now.n_settled_now += 1;
                 now.tally.add(*class);
-                if let Some(usage) = usage {
-                    now.usage.add(*usage);
-                }
             }
             Event::Waits { reason, .. } => now.waiting.clone_from(reason),
             Event::Draining { .. } => now.is_draining = true,

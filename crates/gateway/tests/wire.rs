@@ -62,7 +62,12 @@ async fn a_request_goes_out_with_the_vendors_name_and_the_key_and_the_key_does_n
         let deadline = Instant::now() + Duration::from_secs(10);
         let ask = Reservation { route: "auto", tokens: 1, class: Class::Normal, deadline };
         let Reserve::Permit(permit) = gateway.reserve(&ask) else { panic!("no permit") };
-        gateway.complete(ModelRequest { route: "auto".into(), body: BODY.into(), deadline }, permit).await
+        gateway
+            .complete(
+                ModelRequest { ask: domain::ports::Ask::Chat, route: "auto".into(), body: BODY.into(), deadline },
+                permit,
+            )
+            .await
     };
     let answer = ask().await.unwrap();
     assert_eq!((answer.body.as_ref(), answer.request_id.as_deref()), (br#"{"choices":[]}"#.as_ref(), Some("req-7")));

@@ -153,7 +153,7 @@ fn outcome(position: u64) -> Entry {
         output: Some(serde_json::value::RawValue::from_string(output).expect("it is JSON")),
         attempts: 1,
         meta: AnswerMeta {
-            usage: Some(Usage { prompt_tokens: 250, completion_tokens: 40 }),
+            usage: Some(Usage { prompt_tokens: 250, completion_tokens: 40, ..Usage::default() }),
             model: Some("m".to_owned()),
             upstream: Some("u".to_owned()),
             latency_ms: Some(50),
@@ -162,6 +162,8 @@ fn outcome(position: u64) -> Entry {
         },
         derived: None,
         at: Timestamp(1_700_000_000_000 + position),
+        same_as: None,
+        reparsed: false,
         restored: false,
     };
     Entry { header: Header::Outcome(Box::new(outcome)), raw: Bytes::from_static(&[b'r'; 270]) }

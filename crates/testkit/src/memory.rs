@@ -14,7 +14,7 @@ use domain::{
     BoxFuture, EndClass, Entry, Header, Located, Origin, Outcome, Read, Record, RecordKey, SkipReason, StepNumber,
     ports::{
         Artefact, Change, Fingerprint, Found, Inspected, Journal, JournalError, Merge, Outcomes, Projection, Records,
-        Sink, SinkError, Source, SourceError,
+        Sink, SinkError, Source, SourceError, Starts,
     },
 };
 use serde_json::value::RawValue;
@@ -55,7 +55,8 @@ impl Source for MemorySource {
         Ok(if now == *before { Change::Unchanged } else { Change::Appended { now } })
     }
 
-    fn open(&self, position: u64, _offset: u64) -> Result<Box<dyn Records>, SourceError> {
+    fn open(&self, starts: &Starts) -> Result<Box<dyn Records>, SourceError> {
+        let (position, _) = starts.get(&0).copied().unwrap_or_default();
         Ok(Box::new(MemoryRecords { source: self.clone(), position }))
     }
 
@@ -81,6 +82,7 @@ impl Records for MemoryRecords {
                     key: RecordKey { step: 0, part: 0, sample: 0, position: i as u64 },
                     origin: Origin { line: i as u64 + 1, offset: i as u64 },
                     bytes: self.source.lines[i].clone(),
+                    row: None,
                 };
                 Read { record, next_offset: i as u64 + 1, flaw: None }
             })
@@ -196,9 +198,15 @@ impl Journal for MemoryJournal {
                 }
                 *left -= 1;
             }
-            self.entries.lock().expect("no holder panics").extend(entries);
-            Ok(Located { segment: 1, offset: 0 })
+            let mut all = self.entries.lock().expect("no holder panics");
+            let offset = u32::try_from(all.len()).expect("a test appends less");
+            all.extend(entries);
+            Ok(Located { segment: 1, offset })
         })
+    }
+
+    fn read(&self, at: Located) -> Result<Option<Entry>, JournalError> {
+        Ok(self.entries.lock().expect("no holder panics").get(at.offset as usize).cloned())
     }
 
     fn asking(&self, _slot: u32, _key: &RecordKey, _attempt: u32) -> Result<(), JournalError> {
@@ -208,8 +216,14 @@ impl Journal for MemoryJournal {
     fn outcomes(&self, _step: StepNumber) -> Result<Box<dyn Outcomes>, JournalError> {
         let mut outcomes = HashMap::new();
         for entry in self.entries() {
-            if let Header::Outcome(outcome) = &entry.header {
-                outcomes.insert(outcome.key, entry);
+            match &entry.header {
+                Header::Outcome(outcome) => {
+                    outcomes.insert(outcome.key, entry);
+                }
+                Header::Reopened(reopened) => {
+                    outcomes.remove(&reopened.key);
+                }
+                _ => {}
             }
         }
         Ok(Box::new(MemoryOutcomes(outcomes)))

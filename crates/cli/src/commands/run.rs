@@ -258,7 +258,7 @@ impl Working<'_> {
             End::Finished if self.checked.iter().all(|checked| *checked == Checked::Done) => Exit::Done,
             End::Finished | End::Incomplete => Exit::Beyond,
             End::Stopped(StopReason::Interrupted) => Exit::Interrupted,
-            End::Stopped(StopReason::Closed(_)) => Exit::Stopped,
+            End::Stopped(StopReason::Closed(_) | StopReason::Budget(_)) => Exit::Stopped,
         };
         let account = Account {
             run: &id,
@@ -293,7 +293,7 @@ impl Working<'_> {
                     self.command()
                 ));
             }
-            End::Stopped(StopReason::Closed(why)) => {
+            End::Stopped(StopReason::Closed(why) | StopReason::Budget(why)) => {
                 talk::say(format!(
                     "stopped: {why}\nEverything settled is safe ({}). When that is mended: {}",
                     self.n_safe(),

@@ -146,7 +146,7 @@ impl Splitter {
             (SkipReason::TooLong, message)
         });
         let key = RecordKey { step: self.step, part: 0, sample: 0, position: self.position };
-        let record = Record { key, origin: Origin { line, offset: self.offset }, bytes };
+        let record = Record { key, origin: Origin { line, offset: self.offset }, bytes, row: None };
         lines.push(Read { record, next_offset, flaw });
         self.position += 1;
         self.offset = next_offset;

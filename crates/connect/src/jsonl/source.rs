@@ -12,7 +12,7 @@ use std::{
 
 use domain::{
     BoxFuture, Read, Record, SkipReason, StepNumber, json,
-    ports::{Change, Fingerprint, Inspected, Records, Source, SourceError},
+    ports::{Change, Fingerprint, Inspected, Records, Source, SourceError, Starts},
 };
 use memchr::memchr;
 use tokio::sync::mpsc;
@@ -131,7 +131,8 @@ impl Source for JsonlSource {
         Ok(change)
     }
 
-    fn open(&self, position: u64, offset: u64) -> Result<Box<dyn Records>, SourceError> {
+    fn open(&self, starts: &Starts) -> Result<Box<dyn Records>, SourceError> {
+        let (position, offset) = starts.get(&0).copied().unwrap_or_default();
         let broken = |error| SourceError(cannot("read", &self.place, &error));
         let (mut file, length) = self.file()?;
         let until = self.until.load(Ordering::Relaxed);

@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::{JournalError, Permit, Reserve};
 use crate::{
-    Answer, AnswerMeta, BoxFuture, Failure, NoteKind, Noted, Planned, Receipt, Record, RecordKey, Timestamp, Unplanned,
-    WorkItem,
+    Answer, AnswerMeta, BoxFuture, Failure, NoteKind, Noted, Outcome, Planned, Receipt, Record, RecordKey,
+    SampleNumber, Timestamp, Unplanned, WorkItem,
 };
 
 /// How many records make one item.
@@ -31,6 +31,8 @@ pub struct Prior {
     pub notes: Vec<(Noted, Bytes)>,
     /// The receipt, where the item was parked.
     pub receipt: Option<Receipt>,
+    /// The last failed attempt that counted as what the model said, with what it said: the next one may complain of it.
+    pub refuted: Option<(Failure, Bytes)>,
 }
 
 /// The handler's way into the journal while it works: what it writes here is durable when the future ends.
@@ -89,6 +91,18 @@ pub trait Handler: Send + Sync {
     /// Returns how records form items.
     fn grouping(&self) -> Grouping {
         Grouping::Single
+    }
+
+    /// Returns how often each record is worked on: the sample in a record's key goes from 0 to one below. What a sample
+    /// stands for (another draw, another model) is the handler's business.
+    fn samples(&self) -> SampleNumber {
+        1
+    }
+
+    /// Judges an answer again that was paid for before: by the rules of now, from what the journal has of it. `None`
+    /// where the work has no answers to judge.
+    fn judge_again(&self, _record: &Record, _outcome: &Outcome, _raw: &Bytes) -> Option<Ended> {
+        None
     }
 
     /// Makes the request from the record. Pure: the same record gives the same plan in every process.

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
-use crate::{BoxFuture, Entry, Located, Member, Noted, Parked, RecordKey, SettledSet, Spent, StepNumber, Tally, Usage};
+use crate::{
+    Billed, BoxFuture, Entry, Failure, Located, Member, Noted, Parked, RecordKey, SettledSet, Spent, StepNumber, Tally,
+};
 
 /// Why the journal cannot be written or read: for people, with the file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,8 +44,14 @@ pub struct Recovered {
     pub settled: SettledSet,
     /// How they ended, by step.
     pub tally: HashMap<StepNumber, Tally>,
-    /// Tokens billed for settled answers, by step.
-    pub usage: HashMap<StepNumber, Usage>,
+    /// Tokens billed for all answers that came, by step.
+    pub billed: HashMap<StepNumber, Billed>,
+    /// Records that succeeded, where somebody needs to know them one by one (`until_accepted`): as [`Recovered::settled`].
+    pub succeeded: SettledSet,
+    /// Of unsettled records, the last answer that was not what was asked for.
+    pub refuted: HashMap<RecordKey, (Failure, Bytes)>,
+    /// Requests that were answered and may not stand in the table of requests yet, with the outcome of each.
+    pub requests: Vec<(u128, Located)>,
     /// Failed attempts of records that are not settled.
     pub spent: HashMap<RecordKey, Spent>,
     /// Items that were begun, by identity.
@@ -95,6 +103,12 @@ pub trait Journal: Send + Sync {
     /// # Errors
     /// Where the mark cannot be written.
     fn asking(&self, slot: u32, key: &RecordKey, attempt: u32) -> Result<(), JournalError>;
+
+    /// Reads one entry that was appended before; `None` where its bytes are damaged.
+    ///
+    /// # Errors
+    /// Where the journal cannot be read at all.
+    fn read(&self, at: Located) -> Result<Option<Entry>, JournalError>;
 
     /// Opens the outcomes of a step for reading in order. All that was appended before is seen.
     ///

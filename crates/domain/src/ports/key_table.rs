@@ -1,4 +1,6 @@
-//! Which user keys have been seen.
+//! Which user keys have been seen, and which requests have been answered.
+
+use crate::Located;
 
 /// Why the table cannot be used: for people, with the file.
 #[derive(Debug, thiserror::Error)]
@@ -15,4 +17,22 @@ pub trait KeyTable: Send {
     /// # Errors
     /// Where the table cannot be read or written.
     fn insert(&mut self, key: &str, position: u64) -> Result<Option<u64>, KeyTableError>;
+}
+
+/// Request hash → the outcome of the record that was asked first, on disk (`dedupe`).
+pub trait RequestTable: Send {
+    /// Returns whether everything that was put in by earlier processes is there; where not, it must be put in again.
+    fn is_whole(&self) -> bool;
+
+    /// Puts the outcome of a request in, in place of an earlier one.
+    ///
+    /// # Errors
+    /// Where the table cannot be read or written.
+    fn put(&mut self, request: u128, at: Located) -> Result<(), KeyTableError>;
+
+    /// Returns the outcome of a request.
+    ///
+    /// # Errors
+    /// Where the table cannot be read.
+    fn get(&self, request: u128) -> Result<Option<Located>, KeyTableError>;
 }

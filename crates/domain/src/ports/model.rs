@@ -73,9 +73,24 @@ pub struct Reservation<'a> {
     pub deadline: Instant,
 }
 
+/// What is asked of a model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ask {
+    /// A chat completion.
+    #[default]
+    Chat,
+    /// A chat completion that comes in pieces, so that a long answer is not cut by a proxy that hears nothing. The pieces
+    /// are put together: the answer's body is that of a completion that came whole.
+    ChatStream,
+    /// Embeddings.
+    Embeddings,
+}
+
 /// A request on its way to a model.
 #[derive(Clone, Debug)]
 pub struct ModelRequest {
+    /// What is asked.
+    pub ask: Ask,
     /// The requested name.
     pub route: Arc<str>,
     /// The OpenAI-shaped body. Its `model` is the route; the upstream's own name is put in on the way out.

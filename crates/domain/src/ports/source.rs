@@ -1,8 +1,10 @@
 //! Where records come from.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{BoxFuture, Read, Record, SkipReason};
+use crate::{BoxFuture, PartNumber, Read, Record, SkipReason};
 
 /// What identifies the content of a source, cheaply: enough to notice a change before work starts. Each record's own
 /// hash, kept with its outcome, notices the rest.
@@ -29,6 +31,10 @@ pub enum Change {
     /// It is another one; what changed, for people.
     Changed(String),
 }
+
+/// Where to start in each part of a source: a position, and the offset in bytes at which it lies. A part that is not
+/// named is read from its beginning.
+pub type Starts = BTreeMap<PartNumber, (u64, u64)>;
 
 /// What looking into a record shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,11 +65,19 @@ pub trait Source: Send + Sync {
     /// As [`Source::fingerprint`].
     fn compare(&self, before: &Fingerprint) -> Result<Change, SourceError>;
 
-    /// Starts reading at a position, which lies at `offset` bytes (both 0 for the start).
+    /// Starts reading, part by part in order, each where `starts` says.
     ///
     /// # Errors
     /// As [`Source::fingerprint`].
-    fn open(&self, position: u64, offset: u64) -> Result<Box<dyn Records>, SourceError>;
+    fn open(&self, starts: &Starts) -> Result<Box<dyn Records>, SourceError>;
+
+    /// Counts the records, where that is cheaper than reading them. It may block, and it is called off the engine's thread.
+    ///
+    /// # Errors
+    /// As [`Source::fingerprint`].
+    fn count(&self) -> Result<Option<u64>, SourceError> {
+        Ok(None)
+    }
 
     /// Looks into a record: is it one at all, and what is its user key? Called only for records that are not settled,
     /// which is what makes passing over settled ones cheap.

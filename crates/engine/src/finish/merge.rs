@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use domain::{
     AnswerMeta, End, Entry, Header, Planned, Read, RecordKey, StepNumber,
-    ports::{Found, Merge, Outcomes, Recovered, Sink, Source},
+    ports::{Found, Merge, Outcomes, Recovered, Sink, Source, Starts},
 };
 
 use super::StepAccount;
@@ -54,7 +54,7 @@ pub(crate) async fn finish(finish: Finish, context: &Context, recovered: &Recove
     let source_name = source.name();
     let (restored, at) = (Vec::new(), context.clock.now());
     let mut merging = Merging { outcomes, merge, sink, account, step, source_name, restored, at };
-    let mut records = source.open(0, 0)?;
+    let mut records = source.open(&Starts::new())?;
     loop {
         let mut reads = records.next(BATCH).await?;
         reads.retain(|read| limit.is_none_or(|limit| read.record.key.position < limit));

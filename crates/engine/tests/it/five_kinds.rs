@@ -61,6 +61,10 @@ impl Journal for DeadlyJournal {
         })
     }
 
+    fn read(&self, at: Located) -> Result<Option<Entry>, JournalError> {
+        self.inner.read(at)
+    }
+
     fn asking(&self, slot: u32, key: &RecordKey, attempt: u32) -> Result<(), JournalError> {
         self.inner.asking(slot, key, attempt)
     }

@@ -116,7 +116,12 @@ impl House {
     }
 
     async fn complete(&self, permit: Permit) -> Result<ModelAnswer, (Failure, Bytes)> {
-        let request = ModelRequest { route: "auto".into(), body: "{}".into(), deadline: deadline() };
+        let request = ModelRequest {
+            ask: domain::ports::Ask::Chat,
+            route: "auto".into(),
+            body: "{}".into(),
+            deadline: deadline(),
+        };
         self.gateway.complete(request, permit).await
     }
 
@@ -309,7 +314,12 @@ async fn a_permit_of_another_gateway_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_sent_after_the_deadline() {
     let house = House::new(&[(1, 1)]);
-    let request = ModelRequest { route: "auto".into(), body: "{}".into(), deadline: time::Instant::now().into_std() };
+    let request = ModelRequest {
+        ask: domain::ports::Ask::Chat,
+        route: "auto".into(),
+        body: "{}".into(),
+        deadline: time::Instant::now().into_std(),
+    };
     let (failure, _) = house.gateway.complete(request, house.permit()).await.unwrap_err();
     assert_eq!((failure.kind, house.asked()), (FailureKind::Timeout, vec![]));
 }

@@ -18,11 +18,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use domain::{Entry, Header, RecordKey, Usage, ports::Disk};
+use domain::{AnswerMeta, Billed, Entry, Header, RecordKey, StepNumber, ports::Disk};
 use serde::{Deserialize, Serialize};
 
 const MAGIC: &[u8; 16] = b"TIDEMILL-INDEX\0\0";
-const VERSION: u32 = 1;
+/// 2: what was billed, by upstream; records that were opened again.
+const VERSION: u32 = 2;
 const HEAD: usize = 32;
 /// The length of one entry.
 pub(super) const ENTRY: usize = 24;
@@ -39,6 +40,8 @@ pub(super) enum Kind {
     Attempted,
     /// A note, a parking or a failed attempt of an item as a whole; the code is 1 where it has several members.
     Item,
+    /// A settled record is open again.
+    Reopened,
 }
 
 /// One entry of an index.
@@ -61,6 +64,7 @@ impl IndexEntry {
             Kind::Outcome => 0,
             Kind::Attempted => 1,
             Kind::Item => 2,
+            Kind::Reopened => 3,
         });
         out.push(self.code);
     }
@@ -78,6 +82,7 @@ impl IndexEntry {
             0 => Kind::Outcome,
             1 => Kind::Attempted,
             2 => Kind::Item,
+            3 => Kind::Reopened,
             _ => return None,
         };
         Some(Self { key, kind, code: *bytes.get(23)?, offset: four(12)? })
@@ -93,8 +98,8 @@ impl IndexEntry {
 pub(super) struct Summary {
     /// The length of the segment that was indexed.
     pub(super) length: u64,
-    /// Tokens by step.
-    pub(super) usage: BTreeMap<u16, Usage>,
+    /// Tokens billed, by step.
+    pub(super) billed: BTreeMap<u16, Billed>,
     /// The position behind the last derived record, by the step that made it.
     pub(super) derived: BTreeMap<u16, u64>,
     /// Processes that began.
@@ -121,9 +126,7 @@ impl Index {
         self.summary.stopped = matches!(entry.header, Header::Stopped(_));
         let indexed = match &entry.header {
             Header::Outcome(outcome) => {
-                if let Some(usage) = outcome.meta.usage {
-                    self.summary.usage.entry(outcome.key.step).or_default().add(usage);
-                }
+                self.bill(outcome.key.step, &outcome.meta);
                 if let Some(derived) = &outcome.derived {
                     let end = derived.base + derived.records.len() as u64;
                     let next = self.summary.derived.entry(outcome.key.step).or_default();
@@ -132,9 +135,11 @@ impl Index {
                 IndexEntry { key: outcome.key, kind: Kind::Outcome, code: outcome.end.class().code(), offset }
             }
             Header::Attempted(attempted) if !attempted.members.is_empty() => {
+                self.bill(attempted.key.step, &attempted.meta);
                 IndexEntry { key: attempted.key, kind: Kind::Item, code: 1, offset }
             }
             Header::Attempted(attempted) => {
+                self.bill(attempted.key.step, &attempted.meta);
                 let code = attempted.failure.kind as u8 | if attempted.left { LEFT } else { 0 };
                 IndexEntry { key: attempted.key, kind: Kind::Attempted, code, offset }
             }
@@ -145,6 +150,7 @@ impl Index {
                 offset,
             },
             Header::Parked(parked) => IndexEntry { key: parked.id, kind: Kind::Item, code: 1, offset },
+            Header::Reopened(reopened) => IndexEntry { key: reopened.key, kind: Kind::Reopened, code: 0, offset },
             Header::Started(started) => {
                 self.summary.started += 1;
                 self.summary.asked_again += started.asked_again;
@@ -152,10 +158,16 @@ impl Index {
             }
             Header::Stopped(_) => return,
         };
-        if indexed.kind != Kind::Outcome {
+        if matches!(indexed.kind, Kind::Attempted | Kind::Item) {
             self.summary.n_unsettling += 1;
         }
         self.entries.push(indexed);
+    }
+
+    fn bill(&mut self, step: StepNumber, meta: &AnswerMeta) {
+        if let Some(usage) = meta.usage {
+            self.summary.billed.entry(step).or_default().add(meta.upstream.as_deref().unwrap_or_default(), usage);
+        }
     }
 
     /// Writes the index aside, syncs it and renames it into place.

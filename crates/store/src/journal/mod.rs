@@ -134,6 +134,12 @@ impl domain::ports::Journal for Journal {
         Box::pin(self.shared.commit.append(entries))
     }
 
+    fn read(&self, at: Located) -> Result<Option<Entry>, JournalError> {
+        let path = segment::path_of(&self.shared.folder, at.segment);
+        let read = self.shared.disk.open(&path, false).and_then(|file| segment::read_one(&*file, at.offset));
+        read.map_err(|e| failed(&path, "read", &e))
+    }
+
     fn asking(&self, slot: u32, key: &RecordKey, attempt: u32) -> Result<(), JournalError> {
         self.shared.asking.mark(slot, key, attempt).map_err(|e| failed(&self.shared.folder, "write the marks in", &e))
     }

@@ -192,8 +192,8 @@ impl Fold {
                 self.again.insert(entry.key);
             }
         }
-        for (step, usage) in &index.summary.usage {
-            recovered.usage.entry(*step).or_default().add(*usage);
+        for (step, billed) in &index.summary.billed {
+            recovered.billed.entry(*step).or_default().extend(billed);
         }
         for (step, end) in &index.summary.derived {
             let next = recovered.next_derived.entry(*step).or_default();

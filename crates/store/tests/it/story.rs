@@ -37,6 +37,8 @@ pub(crate) fn outcome(position: u64, raw: &[u8]) -> Entry {
         meta: domain::AnswerMeta::default(),
         derived: None,
         at: Timestamp(1),
+        same_as: None,
+        reparsed: false,
         restored: false,
     };
     Entry { header: Header::Outcome(Box::new(outcome)), raw: Bytes::copy_from_slice(raw) }
@@ -50,6 +52,7 @@ pub(crate) fn attempt(position: u64) -> Entry {
             failure,
             members: Vec::new(),
             left: false,
+            meta: domain::AnswerMeta::default(),
             at: Timestamp(1),
         }),
         raw: Bytes::new(),

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use bytes::Bytes;
 use domain::{
     Answer, AnswerMeta, BoxFuture, Failure, FailureKind, Planned, Record, Unplanned, WorkItem,
-    ports::{AttemptContext, Class, Ended, Handler, ModelAnswer, ModelClient, ModelRequest, Reservation, Reserve},
+    ports::{Ask, AttemptContext, Class, Ended, Handler, ModelAnswer, ModelClient, ModelRequest, Reservation, Reserve},
     request_hash,
 };
 use serde_json::{Value, json};
@@ -101,7 +101,7 @@ impl Handler for PromptHandler {
                 return Ended::Failed(failure, Bytes::new(), AnswerMeta::default());
             };
             let (body, deadline) = (planned.body.clone(), attempt.deadline);
-            let request = ModelRequest { route: Arc::clone(&self.route), body, deadline };
+            let request = ModelRequest { ask: Ask::Chat, route: Arc::clone(&self.route), body, deadline };
             match self.client.complete(request, attempt.permit).await {
                 Ok(answer) => with_transport(self.judge(answer.body.clone()), answer),
                 Err((failure, raw)) => Ended::Failed(failure, raw, AnswerMeta::default()),

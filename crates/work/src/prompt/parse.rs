@@ -108,7 +108,7 @@ fn usage_of(usage: &RawValue) -> Option<Usage> {
     if prompt.is_none() && completion.is_none() {
         return None;
     }
-    Some(Usage { prompt_tokens: prompt.unwrap_or(0), completion_tokens: completion.unwrap_or(0) })
+    Some(Usage { prompt_tokens: prompt.unwrap_or(0), completion_tokens: completion.unwrap_or(0), ..Usage::default() })
 }
 
 /// Returns a count, also where a vendor writes it as `12.0`.

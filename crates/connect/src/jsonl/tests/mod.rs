@@ -9,7 +9,7 @@ use std::{fs, path::Path};
 
 use domain::{
     Answer, AnswerMeta, End, Failure, FailureKind, Outcome, Read, Record, SkipReason, Timestamp,
-    ports::{Records, Source as _},
+    ports::{Records, Source as _, Starts},
 };
 use serde_json::{json, value::RawValue};
 use tempfile::TempDir;
@@ -59,7 +59,7 @@ impl Tickets {
     }
 
     fn read(&self) -> Vec<Read> {
-        all(self.source().open(0, 0).unwrap())
+        all(self.source().open(&Starts::from([(0, (0, 0))])).unwrap())
     }
 
     fn records(&self) -> Vec<Record> {
@@ -106,6 +106,8 @@ fn outcome(record: &Record, end: End, output: Option<&str>) -> Outcome {
         meta: AnswerMeta::default(),
         derived: None,
         at: Timestamp(0),
+        same_as: None,
+        reparsed: false,
         restored: false,
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 
 use domain::{
     SkipReason,
-    ports::{Change, Source as _},
+    ports::{Change, Source as _, Starts},
 };
 use proptest::prelude::*;
 
@@ -45,15 +45,15 @@ fn a_reading_goes_on_from_any_line() {
     let whole = tickets.read();
     assert_eq!(whole.len(), 3);
     for i in 0..whole.len() {
-        let rest = all(tickets.source().open(i as u64 + 1, whole[i].next_offset).unwrap());
+        let rest = all(tickets.source().open(&Starts::from([(0, (i as u64 + 1, whole[i].next_offset))])).unwrap());
         let texts = |reads: &[domain::Read]| -> Vec<_> {
             reads.iter().map(|r| (r.record.key, r.record.origin, r.record.bytes.clone())).collect()
         };
         assert_eq!(texts(&rest), texts(&whole[i + 1..]));
     }
-    let Err(error) = tickets.source().open(1, 7) else { panic!("byte 7 is within a line") };
+    let Err(error) = tickets.source().open(&Starts::from([(0, (1, 7))])) else { panic!("byte 7 is within a line") };
     assert_eq!(error.0, "`tickets.jsonl` has no line that begins at byte 7: it is another file");
-    let Err(error) = tickets.source().open(1, 1 << 30) else { panic!("there is no such byte") };
+    let Err(error) = tickets.source().open(&Starts::from([(0, (1, 1 << 30))])) else { panic!("there is no such byte") };
     assert!(error.0.contains("became shorter"), "{error}");
 }
 
@@ -188,7 +188,7 @@ fn a_last_line_without_an_end_may_be_given_one_but_not_be_continued() {
         let source = tickets.source();
         match source.compare(&before).unwrap() {
             Change::Appended { .. } => {
-                let rest = all(source.open(1, end).unwrap());
+                let rest = all(source.open(&Starts::from([(0, (1, end))])).unwrap());
                 let texts: Vec<_> = rest.iter().map(|r| str::from_utf8(&r.record.bytes).unwrap()).collect();
                 assert_eq!(texts, expected, "{more:?}");
             }
@@ -204,9 +204,9 @@ fn what_is_appended_during_a_run_is_not_read_by_it() {
     let source = tickets.source();
     source.fingerprint().unwrap();
     tickets.append("{\"i\":2}\n{\"i\"");
-    assert_eq!(all(source.open(0, 0).unwrap()).len(), 1);
+    assert_eq!(all(source.open(&Starts::from([(0, (0, 0))])).unwrap()).len(), 1);
     fs::write(tickets.path().join("tickets.jsonl"), "{}").unwrap();
-    assert!(source.open(0, 0).err().unwrap().0.contains("became shorter"));
+    assert!(source.open(&Starts::from([(0, (0, 0))])).err().unwrap().0.contains("became shorter"));
 }
 
 proptest! {

@@ -2,7 +2,7 @@
 
 use std::{io::Write as _, time::Instant};
 
-use domain::ports::{Sink as _, Source as _};
+use domain::ports::{Sink as _, Source as _, Starts};
 use serde_json::json;
 
 use super::{Tickets, all, succeeded};
@@ -23,7 +23,7 @@ fn figures() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let source = tickets.source();
     let n_read = runtime.block_on(async {
-        let (mut n_read, mut records) = (0, source.open(0, 0).unwrap());
+        let (mut n_read, mut records) = (0, source.open(&Starts::from([(0, (0, 0))])).unwrap());
         loop {
             match records.next(256).await.unwrap().len() {
                 0 => return n_read,
@@ -39,7 +39,7 @@ fn figures() {
     eprintln!("fingerprint: {:.2} ms", from.elapsed().as_secs_f64() * 1e3);
 
     let tickets = Tickets::new(line.repeat(n / 5));
-    let reads = all(tickets.source().open(0, 0).unwrap());
+    let reads = all(tickets.source().open(&Starts::from([(0, (0, 0))])).unwrap());
     let per_record = |from: Instant| from.elapsed().as_secs_f64() * 1e6 / reads.len() as f64;
     let source = tickets.source();
     let from = Instant::now();

@@ -173,7 +173,11 @@ fn what_is_known_of_an_answer_is_kept_with_it() {
         let Ended::Failed(_, _, meta) = handler(json!({"template": "x"})).judge(body.to_string().into()) else {
             panic!("it was cut")
         };
-        let usage = expected.map(|(prompt_tokens, completion_tokens)| Usage { prompt_tokens, completion_tokens });
+        let usage = expected.map(|(prompt_tokens, completion_tokens)| Usage {
+            prompt_tokens,
+            completion_tokens,
+            ..Usage::default()
+        });
         let (model, finish_reason) = (Some("m-2".to_owned()), Some("length".to_owned()));
         let request_id = Some("c-1".to_owned());
         assert_eq!(meta, AnswerMeta { usage, model, finish_reason, request_id, ..AnswerMeta::default() });
@@ -210,7 +214,7 @@ fn attempted(answer: Result<ModelAnswer, (Failure, Bytes)>) -> (Ended, Vec<Strin
 
 #[test]
 fn an_attempt_asks_once_with_the_planned_body_and_keeps_what_the_transport_knows() {
-    let usage = Some(Usage { prompt_tokens: 5, completion_tokens: 6 });
+    let usage = Some(Usage { prompt_tokens: 5, completion_tokens: 6, ..Usage::default() });
     let (ended, asked) = attempted(Ok(ModelAnswer {
         body: saying("hi").into(),
         upstream: "east".into(),

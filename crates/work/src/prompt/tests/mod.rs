@@ -66,5 +66,6 @@ fn record(text: &str) -> Record {
         key: RecordKey { step: 0, part: 0, sample: 0, position: 2 },
         origin: Origin { line: 3, offset: 90 },
         bytes: Bytes::copy_from_slice(text.as_bytes()),
+        row: None,
     }
 }
