@@ -88,13 +88,26 @@ impl HashFile {
         self.try_insert(key, number).map_err(|source| HashFileError { path: self.path.clone(), source })
     }
 
+    /// Puts `key` in with `number`, in place of an earlier number.
+    ///
+    /// # Errors
+    /// As the file system says.
+    pub fn set(&mut self, key: u128, number: u64) -> Result<(), HashFileError> {
+        let set = match self.find(key) {
+            Ok(Place::Taken { slot, .. }) => self.file.write_at(&encode(key, number), HEAD + slot * SLOT as u64),
+            Ok(Place::Free(_)) => self.try_insert(key, number).map(|_| ()),
+            Err(error) => Err(error),
+        };
+        set.map_err(|source| HashFileError { path: self.path.clone(), source })
+    }
+
     /// Returns the number of `key`.
     ///
     /// # Errors
     /// As the file system says.
     pub fn get(&self, key: u128) -> Result<Option<u64>, HashFileError> {
         match self.find(key) {
-            Ok(Place::Taken(number)) => Ok(Some(number)),
+            Ok(Place::Taken { number, .. }) => Ok(Some(number)),
             Ok(Place::Free(_)) => Ok(None),
             Err(source) => Err(HashFileError { path: self.path.clone(), source }),
         }
@@ -120,7 +133,7 @@ impl HashFile {
             self.grow()?;
         }
         match self.find(key)? {
-            Place::Taken(number) => Ok(Some(number)),
+            Place::Taken { number, .. } => Ok(Some(number)),
             Place::Free(slot) => {
                 self.file.write_at(&encode(key, number), HEAD + slot * SLOT as u64)?;
                 self.n_keys += 1;
@@ -147,7 +160,7 @@ impl HashFile {
                     return Ok(Place::Free(slot + i as u64));
                 }
                 if found[..16] == key.to_le_bytes() {
-                    return Ok(Place::Taken(number - 1));
+                    return Ok(Place::Taken { slot: slot + i as u64, number: number - 1 });
                 }
             }
             slot = (slot + n) & (n_slots - 1);
@@ -221,7 +234,7 @@ impl HashFile {
 }
 
 enum Place {
-    Taken(u64),
+    Taken { slot: u64, number: u64 },
     Free(u64),
 }
 

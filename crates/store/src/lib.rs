@@ -12,6 +12,7 @@ mod disk;
 mod hash_file;
 mod journal;
 mod manifest;
+mod requests;
 mod run_folder;
 mod turn;
 
@@ -19,5 +20,6 @@ pub use disk::LocalDisk;
 pub use hash_file::{HashFile, HashFileError, UserKeys};
 pub use journal::{Journal, Options};
 pub use manifest::{FORMAT_VERSION, Manifest, ManifestError, RunState};
+pub use requests::Requests;
 pub use run_folder::{Locked, RunFolder, RunFolderError, RunLock};
 pub use turn::Turn;

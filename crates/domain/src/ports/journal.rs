@@ -50,8 +50,6 @@ pub struct Recovered {
     pub succeeded: SettledSet,
     /// Of unsettled records, the last answer that was not what was asked for.
     pub refuted: HashMap<RecordKey, (Failure, Bytes)>,
-    /// Requests that were answered and may not stand in the table of requests yet, with the outcome of each.
-    pub requests: Vec<(u128, Located)>,
     /// Failed attempts of records that are not settled.
     pub spent: HashMap<RecordKey, Spent>,
     /// Items that were begun, by identity.
@@ -94,7 +92,8 @@ pub trait Outcomes: Send {
 
 /// The append-only truth of one run.
 pub trait Journal: Send + Sync {
-    /// Appends entries, all in one commit, and ends when they are durable. Entries of one call keep their order.
+    /// Appends entries, all in one commit, and ends when they are durable. Entries of one call keep their order. Returns
+    /// where the first of them lies.
     fn append(&self, entries: Vec<Entry>) -> BoxFuture<'_, Result<Located, JournalError>>;
 
     /// Marks that an attempt is about to be sent, cheaply and without a sync: after a crash of the process the marks

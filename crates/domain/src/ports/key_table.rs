@@ -21,9 +21,6 @@ pub trait KeyTable: Send {
 
 /// Request hash → the outcome of the record that was asked first, on disk (`dedupe`).
 pub trait RequestTable: Send {
-    /// Returns whether everything that was put in by earlier processes is there; where not, it must be put in again.
-    fn is_whole(&self) -> bool;
-
     /// Puts the outcome of a request in, in place of an earlier one.
     ///
     /// # Errors

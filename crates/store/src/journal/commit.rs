@@ -174,17 +174,26 @@ impl Writer {
                     failed(&path, "write the journal", &error)
                 }),
             };
-            if let Err(failure) = &written {
-                self.gate.queue().failure = Some(failure.clone());
-            }
-            for (_, ack) in appends {
-                // A caller that went away does not want to know.
-                let _ = ack.send(written.clone());
-            }
+            let written = match written {
+                Ok(places) => {
+                    for ((_, ack), place) in appends.into_iter().zip(places) {
+                        // A caller that went away does not want to know.
+                        let _ = ack.send(Ok(place));
+                    }
+                    Ok(())
+                }
+                Err(failure) => {
+                    self.gate.queue().failure = Some(failure.clone());
+                    for (_, ack) in appends {
+                        let _ = ack.send(Err(failure.clone()));
+                    }
+                    Err(failure)
+                }
+            };
             self.gate.room.add_permits(n);
             for done in seals {
                 let sealed = match &written {
-                    Ok(_) => self.seal().map_err(|error| failed(&self.folder, "seal the journal in", &error)),
+                    Ok(()) => self.seal().map_err(|error| failed(&self.folder, "seal the journal in", &error)),
                     Err(failure) => Err(failure.clone()),
                 };
                 let _ = done.send(sealed);
@@ -214,20 +223,25 @@ impl Writer {
         Some(std::mem::take(&mut queue.waiting))
     }
 
-    /// Writes a group and syncs it.
-    fn commit(&mut self, appends: &[(Vec<Entry>, Ack)]) -> io::Result<Located> {
-        let number = self.tail.number;
-        if appends.iter().all(|(entries, _)| entries.is_empty()) {
-            return Ok(Located { segment: number, offset: u32::try_from(self.tail.end).unwrap_or(u32::MAX) });
-        }
+    /// Writes a group and syncs it. Returns for each append where the first of its entries lies.
+    fn commit(&mut self, appends: &[(Vec<Entry>, Ack)]) -> io::Result<Vec<Located>> {
+        let segment = self.tail.number;
         let start = u32::try_from(self.tail.end).map_err(io::Error::other)?;
         self.buffer.clear();
         let mut placed = Vec::new();
-        for entry in appends.iter().flat_map(|(entries, _)| entries) {
+        let mut places = Vec::with_capacity(appends.len());
+        for (entries, _) in appends {
             let offset = u64::from(start) + self.buffer.len() as u64;
-            let offset = u32::try_from(offset).map_err(io::Error::other)?;
-            frame::encode(entry, start, &mut self.buffer).map_err(io::Error::other)?;
-            placed.push((entry, offset, u64::from(start) + self.buffer.len() as u64));
+            places.push(Located { segment, offset: u32::try_from(offset).map_err(io::Error::other)? });
+            for entry in entries {
+                let offset = u64::from(start) + self.buffer.len() as u64;
+                let offset = u32::try_from(offset).map_err(io::Error::other)?;
+                frame::encode(entry, start, &mut self.buffer).map_err(io::Error::other)?;
+                placed.push((entry, offset, u64::from(start) + self.buffer.len() as u64));
+            }
+        }
+        if placed.is_empty() {
+            return Ok(places);
         }
         let written = self.tail.file.write_at(&self.buffer, u64::from(start)).and_then(|()| self.tail.file.sync());
         if let Err(error) = written {
@@ -246,7 +260,7 @@ impl Writer {
         if self.tail.end >= self.options.segment_bytes {
             self.seal()?;
         }
-        Ok(Located { segment: number, offset: start })
+        Ok(places)
     }
 
     /// Writes the index of the last segment and begins a new one. An empty segment is left open.

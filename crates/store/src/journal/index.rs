@@ -126,7 +126,10 @@ impl Index {
         self.summary.stopped = matches!(entry.header, Header::Stopped(_));
         let indexed = match &entry.header {
             Header::Outcome(outcome) => {
-                self.bill(outcome.key.step, &outcome.meta);
+                // An answer that is judged again was billed when it came.
+                if !outcome.reparsed {
+                    self.bill(outcome.key.step, &outcome.meta);
+                }
                 if let Some(derived) = &outcome.derived {
                     let end = derived.base + derived.records.len() as u64;
                     let next = self.summary.derived.entry(outcome.key.step).or_default();

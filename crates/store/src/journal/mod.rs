@@ -20,14 +20,15 @@ mod recover;
 mod segment;
 
 use std::{
+    collections::HashMap,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use domain::{
-    BoxFuture, Entry, Located, RecordKey, StepNumber,
-    ports::{Disk, JournalError, Outcomes, Recovered},
+    BoxFuture, EndClass, Entry, Located, RecordKey, StepNumber,
+    ports::{Disk, DiskFile, JournalError, Outcomes, Recovered},
 };
 
 /// How the journal commits.
@@ -66,6 +67,8 @@ pub struct Journal {
 
 struct Shared {
     disk: Arc<dyn Disk>,
+    /// Segments that single entries are read from.
+    reading: Mutex<HashMap<u32, Arc<dyn DiskFile>>>,
     folder: PathBuf,
     commit: commit::Commit,
     asking: asking::Marks,
@@ -93,7 +96,7 @@ impl Journal {
         }
         let commit = commit::Commit::start(Arc::clone(&disk), folder.to_owned(), tag, options, opened.tail)
             .map_err(|e| failed(folder, "start the writing thread for", &e))?;
-        let shared = Shared { disk, folder: folder.to_owned(), commit, asking };
+        let shared = Shared { disk, reading: Mutex::default(), folder: folder.to_owned(), commit, asking };
         Ok((Self { shared: Arc::new(shared) }, recovered))
     }
 
@@ -125,7 +128,41 @@ impl Journal {
         folder: &Path,
         on_entry: &mut dyn FnMut(Entry),
     ) -> Result<Vec<domain::ports::Damage>, JournalError> {
-        recover::replay(disk, folder, on_entry)
+        recover::replay(disk, folder, 0, &mut |entry, _| on_entry(entry))
+    }
+
+    /// As [`Journal::replay`], from segment `from` on (the last one, if there are fewer), with the place of each entry.
+    ///
+    /// # Errors
+    /// Where the files cannot be read at all.
+    pub fn replay_from(
+        disk: &dyn Disk,
+        folder: &Path,
+        from: u32,
+        on_entry: &mut dyn FnMut(Entry, Located),
+    ) -> Result<Vec<domain::ports::Damage>, JournalError> {
+        recover::replay(disk, folder, from, on_entry)
+    }
+
+    /// Returns the number of the last segment; 0 where there is none.
+    ///
+    /// # Errors
+    /// Where the folder cannot be listed.
+    pub fn last_segment(disk: &dyn Disk, folder: &Path) -> Result<u32, JournalError> {
+        recover::last_segment(disk, folder)
+    }
+
+    /// Returns the settled records whose last end is `wanted`, with the place of that outcome, in order. It takes memory
+    /// for those alone, and nothing is changed on disk.
+    ///
+    /// # Errors
+    /// Where the files cannot be read at all.
+    pub fn ended(
+        disk: &dyn Disk,
+        folder: &Path,
+        wanted: &dyn Fn(&RecordKey, EndClass) -> bool,
+    ) -> Result<Vec<(RecordKey, Located)>, JournalError> {
+        recover::ended(disk, folder, wanted)
     }
 }
 
@@ -136,8 +173,17 @@ impl domain::ports::Journal for Journal {
 
     fn read(&self, at: Located) -> Result<Option<Entry>, JournalError> {
         let path = segment::path_of(&self.shared.folder, at.segment);
-        let read = self.shared.disk.open(&path, false).and_then(|file| segment::read_one(&*file, at.offset));
-        read.map_err(|e| failed(&path, "read", &e))
+        let file = {
+            let mut reading = self.shared.reading.lock().unwrap_or_else(PoisonError::into_inner);
+            match reading.get(&at.segment) {
+                Some(file) => Arc::clone(file),
+                None => {
+                    let file = self.shared.disk.open(&path, false).map_err(|e| failed(&path, "open", &e))?;
+                    Arc::clone(reading.entry(at.segment).or_insert(Arc::from(file)))
+                }
+            }
+        };
+        segment::read_one(&*file, at.offset).map_err(|e| failed(&path, "read", &e))
     }
 
     fn asking(&self, slot: u32, key: &RecordKey, attempt: u32) -> Result<(), JournalError> {

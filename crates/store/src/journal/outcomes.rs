@@ -18,7 +18,7 @@ use domain::{
 
 use super::{
     failed, frame,
-    index::{self, Index, Kind},
+    index::{self, Index, IndexEntry, Kind},
     segment,
 };
 
@@ -161,7 +161,8 @@ fn write_positions(
     index: &Index,
     lanes: &mut Lanes,
 ) -> io::Result<()> {
-    let mut entries = index.entries.iter().filter(|e| e.key.step == step && e.kind == Kind::Outcome).peekable();
+    let settling = |e: &&IndexEntry| e.key.step == step && matches!(e.kind, Kind::Outcome | Kind::Reopened);
+    let mut entries = index.entries.iter().filter(settling).peekable();
     let mut cells: Vec<u8> = Vec::new();
     while let Some(first) = entries.peek().map(|e| e.key) {
         let lane = (first.part, first.sample);
@@ -186,8 +187,10 @@ fn write_positions(
                 cells.resize((from + CELL as usize).next_multiple_of(4096), 0);
                 file.read_at(&mut cells[have..], window.start * CELL + have as u64)?;
             }
-            cells[from..from + 4].copy_from_slice(&number.to_le_bytes());
-            cells[from + 4..from + 8].copy_from_slice(&entry.offset.to_le_bytes());
+            // A record that was opened again has no outcome until it is settled anew.
+            let (segment, offset) = if entry.kind == Kind::Outcome { (number, entry.offset) } else { (0, 0) };
+            cells[from..from + 4].copy_from_slice(&segment.to_le_bytes());
+            cells[from + 4..from + 8].copy_from_slice(&offset.to_le_bytes());
         }
         file.write_at(&cells, window.start * CELL)?;
     }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use domain::{
-    EndClass, Entry, FailureKind, Header, RecordKey,
+    EndClass, Entry, FailureGroup, FailureKind, Header, Located, RecordKey,
     ports::{Damage, Disk, DiskFile, JournalError, Recovered},
 };
 
@@ -62,6 +62,11 @@ fn segments(disk: &dyn Disk, folder: &Path) -> Result<Vec<(u32, PathBuf)>, Journ
         files.into_iter().filter_map(|path| segment::number_of(&path).map(|n| (n, path))).collect();
     segments.sort_unstable();
     Ok(segments)
+}
+
+/// See [`super::Journal::last_segment`].
+pub(super) fn last_segment(disk: &dyn Disk, folder: &Path) -> Result<u32, JournalError> {
+    Ok(segments(disk, folder)?.last().map_or(0, |(number, _)| *number))
 }
 
 /// Reads the index of a sealed segment, or builds it again.
@@ -184,12 +189,22 @@ impl Fold {
         for entry in &index.entries {
             if entry.kind != Kind::Outcome {
                 self.unsettling.push((segment, *entry));
+                if entry.kind == Kind::Reopened {
+                    recovered.settled.remove(&entry.key);
+                    recovered.succeeded.remove(&entry.key);
+                    self.again.insert(entry.key);
+                }
                 continue;
             }
             let Some(class) = EndClass::from_code(entry.code) else { continue };
             recovered.tally.entry(entry.key.step).or_default().add(class);
             if !recovered.settled.insert(&entry.key) {
                 self.again.insert(entry.key);
+            }
+            if class == EndClass::Succeeded {
+                recovered.succeeded.insert(&entry.key);
+            } else {
+                recovered.succeeded.remove(&entry.key);
             }
         }
         for (step, billed) in &index.summary.billed {
@@ -207,7 +222,7 @@ impl Fold {
         // Attempts of records that are settled by now need not be remembered: this is what keeps resume small.
         if self.unsettling.len() > 1 << 20 {
             let settled = &self.recovered.settled;
-            self.unsettling.retain(|(_, e)| e.kind == Kind::Item || !settled.contains(&e.key));
+            self.unsettling.retain(|(_, e)| e.kind != Kind::Attempted || !settled.contains(&e.key));
         }
     }
 
@@ -228,7 +243,15 @@ impl Fold {
         unsettling.sort_unstable_by_key(|(segment, entry)| (*segment, entry.offset));
         let mut items = Items::default();
         let Recovered { settled, spent, .. } = &mut self.recovered;
+        let mut refuted: HashMap<RecordKey, (u32, u32)> = HashMap::new();
         for (segment, entry) in unsettling {
+            if entry.kind == Kind::Reopened {
+                // It begins anew: with whole budgets, and on its own.
+                spent.remove(&entry.key);
+                refuted.remove(&entry.key);
+                items.leave(&entry.key);
+                continue;
+            }
             if entry.kind == Kind::Attempted {
                 if settled.contains(&entry.key) {
                     continue;
@@ -236,6 +259,9 @@ impl Fold {
                 let kind = FailureKind::ALL.get(usize::from(entry.code & !index::LEFT));
                 if let Some(group) = kind.and_then(|kind| kind.group()) {
                     spent.entry(entry.key).or_default().add(group);
+                    if group == FailureGroup::Content {
+                        refuted.insert(entry.key, (segment, entry.offset));
+                    }
                 }
                 if entry.code & index::LEFT != 0 {
                     items.leave(&entry.key);
@@ -252,11 +278,20 @@ impl Fold {
             items.take(entry, settled, spent);
         }
         self.recovered.open = items.finish(settled);
+        for (key, (segment, offset)) in refuted {
+            let path = &files[segment as usize];
+            let read = disk.open(path, false).and_then(|file| segment::read_one(&*file, offset));
+            let read = read.map_err(|e| failed(path, "read", &e))?;
+            if let Some(Entry { header: Header::Attempted(attempted), raw }) = read {
+                self.recovered.refuted.insert(key, (attempted.failure, raw));
+            }
+        }
         self.find_resume_points(disk, files, tail)?;
         Ok(self.recovered)
     }
 
-    /// A record settled twice (restored, or asked again after damage) is counted by its last end only.
+    /// A record settled twice (restored, retried, judged again, or asked again after damage) is counted by its last end
+    /// only.
     fn count_once(
         &mut self,
         n_segments: usize,
@@ -272,7 +307,10 @@ impl Fold {
             }
         }
         for (key, mut classes) in self.classes.drain() {
-            classes.pop();
+            // One that was opened again and is not settled since counts in no way.
+            if self.recovered.settled.contains(&key) {
+                classes.pop();
+            }
             let tally = self.recovered.tally.entry(key.step).or_default();
             for class in classes {
                 tally.subtract(class);
@@ -357,6 +395,33 @@ fn index_of(disk: &dyn Disk, path: &Path, is_sealed: bool) -> Result<(Index, Opt
     Ok((index, Some(scanned)))
 }
 
+/// See [`super::Journal::ended`].
+pub(super) fn ended(
+    disk: &dyn Disk,
+    folder: &Path,
+    wanted: &dyn Fn(&RecordKey, EndClass) -> bool,
+) -> Result<Vec<(RecordKey, Located)>, JournalError> {
+    let mut found: BTreeMap<RecordKey, Located> = BTreeMap::new();
+    let paths = segments(disk, folder)?;
+    let last = paths.len().saturating_sub(1);
+    for (n, (segment, path)) in paths.iter().enumerate() {
+        let (mut index, _) = index_of(disk, path, n < last)?;
+        index.entries.sort_unstable_by_key(|e| e.offset);
+        for entry in &index.entries {
+            match (entry.kind, EndClass::from_code(entry.code)) {
+                (Kind::Outcome, Some(class)) if wanted(&entry.key, class) => {
+                    found.insert(entry.key, Located { segment: *segment, offset: entry.offset });
+                }
+                (Kind::Outcome | Kind::Reopened, _) => {
+                    found.remove(&entry.key);
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(found.into_iter().collect())
+}
+
 /// See [`super::Journal::verify`].
 pub(super) fn verify(disk: &dyn Disk, folder: &Path) -> Result<Vec<Damage>, JournalError> {
     // A record that was settled again is as good as its last outcome.
@@ -383,12 +448,15 @@ pub(super) fn verify(disk: &dyn Disk, folder: &Path) -> Result<Vec<Damage>, Jour
 pub(super) fn replay(
     disk: &dyn Disk,
     folder: &Path,
-    on_entry: &mut dyn FnMut(Entry),
+    from: u32,
+    on_entry: &mut dyn FnMut(Entry, Located),
 ) -> Result<Vec<Damage>, JournalError> {
     let mut damage = Vec::new();
-    let paths = segments(disk, folder)?;
+    let mut paths = segments(disk, folder)?;
     let last = paths.len().saturating_sub(1);
-    for (n, (_, path)) in paths.into_iter().enumerate() {
+    // 0 is the first one, whatever its number; a number beyond the last one means the last one.
+    let from = paths.partition_point(|(number, _)| *number < from).min(last);
+    for (n, (segment, path)) in paths.drain(..).enumerate().skip(from) {
         let file = disk.open(&path, false).map_err(|e| failed(&path, "open", &e))?;
         let length = file.length().map_err(|e| failed(&path, "read", &e))?;
         // A segment with an index, or with another one behind it, was sealed: every byte of it was synced.
@@ -396,8 +464,9 @@ pub(super) fn replay(
         let index = Index::read(disk, &index_path).map_err(|e| failed(&index_path, "read", &e))?;
         let sealed = index.map_or(0, |index| index.summary.length);
         let durable = if n < last { length } else { sealed };
-        let scanned = segment::scan(&*file, &path, durable, &mut |entry, _, _| on_entry(entry))
-            .map_err(|e| failed(&path, "read", &e))?;
+        let scanned =
+            segment::scan(&*file, &path, durable, &mut |entry, offset, _| on_entry(entry, Located { segment, offset }))
+                .map_err(|e| failed(&path, "read", &e))?;
         damage.extend(scanned.damage);
     }
     Ok(damage)

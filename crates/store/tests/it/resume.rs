@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use domain::{
-    End, EndClass, Entry, Failure, FailureKind, Header, Member, NoteKind, Noted, Parked, Receipt, Started, Stopped,
-    Timestamp,
-    ports::{Disk, Journal as _},
+    AnswerMeta, Attempted, End, EndClass, Entry, Failure, FailureKind, Header, Member, NoteKind, Noted, Parked, Reason,
+    Receipt, Reopened, Started, Stopped, Timestamp, Usage,
+    ports::{Disk, Journal as _, RequestTable as _},
 };
+use store::{Journal, LocalDisk, Requests, RunFolder};
 use testkit::CrashDisk;
 
-use crate::story::{attempt, hasty, key, open, outcome, raw_of, wait};
+use crate::story::{FOLDER, attempt, hasty, key, open, outcome, raw_of, wait};
 
 fn entry(header: Header) -> Entry {
     Entry { header, raw: Bytes::from_static(b"raw") }
@@ -104,4 +105,97 @@ fn answers_lost_with_a_killed_process_are_counted_exactly() {
     drop(journal);
     let (_, recovered) = open(&disk, hasty()).unwrap();
     assert_eq!((recovered.n_lost_in_flight, recovered.n_processes), (0, 3));
+}
+
+#[test]
+fn a_record_that_is_opened_again_counts_in_no_way_until_it_is_settled_anew() {
+    let disk: Arc<dyn Disk> = Arc::new(CrashDisk::new());
+    let (journal, _) = open(&disk, hasty()).unwrap();
+    let failed = |position| {
+        let mut entry = outcome(position, b"bad");
+        if let Header::Outcome(outcome) = &mut entry.header {
+            outcome.end = End::Failed(Failure::new(FailureKind::InvalidOutput, "no JSON"));
+        }
+        entry
+    };
+    let reopened = |position| entry(Header::Reopened(Reopened { key: key(position), at: Timestamp(2) }));
+    wait(journal.append(vec![attempt(1), failed(1), failed(2), outcome(3, b"good"), outcome(4, b"good")])).unwrap();
+    // Enough for several segments, so that the opening is read from another one than the end.
+    for position in 10..40 {
+        wait(journal.append(vec![outcome(position, &[b'x'; 200])])).unwrap();
+    }
+    let failures = || {
+        let is_failed = |_: &_, class| matches!(class, EndClass::Failed(_));
+        let ended = Journal::ended(&*disk, std::path::Path::new(FOLDER), &is_failed).unwrap();
+        ended.into_iter().map(|(key, _)| key.position).collect::<Vec<_>>()
+    };
+    assert_eq!(failures(), [1, 2]);
+    wait(journal.append(vec![reopened(1), reopened(2), reopened(3)])).unwrap();
+    wait(journal.append(vec![outcome(2, b"better")])).unwrap();
+    assert_eq!(failures(), [0; 0]);
+    assert_eq!((raw_of(&journal, 1), raw_of(&journal, 2)), (None, Some(b"better".to_vec())));
+    drop(journal);
+
+    let (journal, recovered) = open(&disk, hasty()).unwrap();
+    let tally = &recovered.tally[&0];
+    assert_eq!((tally.succeeded, tally.n_failed()), (32, 0));
+    assert!(!recovered.settled.contains(&key(1)) && recovered.settled.contains(&key(2)));
+    assert!(!recovered.succeeded.contains(&key(3)) && recovered.succeeded.contains(&key(2)));
+    assert_eq!(recovered.spent.get(&key(1)), None, "its budgets are whole again");
+    drop(journal);
+    let (peeked, _) = Journal::peek(&*disk, std::path::Path::new(FOLDER)).unwrap();
+    assert_eq!(peeked.tally[&0], *tally);
+}
+
+#[test]
+fn the_last_refuted_answer_and_every_bill_come_back() {
+    let disk: Arc<dyn Disk> = Arc::new(CrashDisk::new());
+    let (journal, _) = open(&disk, hasty()).unwrap();
+    let usage = Usage { prompt_tokens: 10, completion_tokens: 1, ..Usage::default() };
+    let meta = AnswerMeta { usage: Some(usage), upstream: Some("a".to_owned()), ..AnswerMeta::default() };
+    let refuted = |message: &str, raw: &'static str| {
+        let failure = Failure::new(FailureKind::InvalidOutput, message).because(Reason::NoJson);
+        let (members, left, at) = (Vec::new(), false, Timestamp(1));
+        let attempted = Attempted { key: key(1), members, left, failure, meta: meta.clone(), at };
+        Entry { header: Header::Attempted(attempted), raw: Bytes::from_static(raw.as_bytes()) }
+    };
+    wait(journal.append(vec![refuted("first", "one"), refuted("second", "two"), attempt(1)])).unwrap();
+    let mut good = outcome(2, b"good");
+    let mut again = outcome(2, b"good");
+    for (entry, reparsed) in [(&mut good, false), (&mut again, true)] {
+        let Header::Outcome(outcome) = &mut entry.header else { unreachable!() };
+        (outcome.meta, outcome.reparsed) = (meta.clone(), reparsed);
+    }
+    wait(journal.append(vec![good, again])).unwrap();
+    drop(journal);
+    let (_, recovered) = open(&disk, hasty()).unwrap();
+    let (failure, raw) = &recovered.refuted[&key(1)];
+    assert_eq!((failure.message.as_str(), failure.reason, &raw[..]), ("second", Some(Reason::NoJson), &b"two"[..]));
+    assert_eq!(recovered.billed[&0].0["a"].prompt_tokens, 30, "what is judged again is not billed again");
+}
+
+#[test]
+fn requests_that_were_answered_are_found_after_a_kill_and_after_a_crash() {
+    let state = tempfile::tempdir().unwrap();
+    let folder = RunFolder::new(state.path(), "r1");
+    folder.create().unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(LocalDisk);
+    let (journal, _) = Journal::open(Arc::clone(&disk), &folder.journal(), 7, hasty()).unwrap();
+    for position in 0..40 {
+        wait(journal.append(vec![outcome(position, &[b'x'; 200])])).unwrap();
+    }
+    for boot in [7, 7, 8] {
+        // The first opening finds no table, the second one of a killed process, the third one of another boot.
+        let requests = Requests::open(Arc::clone(&disk), &folder, 0, boot).unwrap();
+        for position in 0..40 {
+            let at = requests.get(position).unwrap().expect("it was answered");
+            let entry = journal.read(at).unwrap().expect("it is sound");
+            assert!(matches!(entry.header, Header::Outcome(o) if u128::from(o.key.position) == position));
+        }
+        assert_eq!(requests.get(40).unwrap(), None);
+    }
+    let mut requests = Requests::open(disk, &folder, 0, 8).unwrap();
+    let at = wait(journal.append(vec![outcome(40, b"late")])).unwrap();
+    requests.put(3, at).unwrap();
+    assert_eq!(requests.get(3).unwrap(), Some(at), "the last outcome of a request counts");
 }
