@@ -18,7 +18,7 @@ mod turn;
 
 pub use disk::LocalDisk;
 pub use hash_file::{HashFile, HashFileError, UserKeys};
-pub use journal::{Journal, Options};
+pub use journal::{Journal, Options, Settled, Walk};
 pub use manifest::{FORMAT_VERSION, Manifest, ManifestError, RunState};
 pub use requests::Requests;
 pub use run_folder::{Locked, RunFolder, RunFolderError, RunLock};

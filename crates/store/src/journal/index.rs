@@ -25,6 +25,8 @@ const MAGIC: &[u8; 16] = b"TIDEMILL-INDEX\0\0";
 /// 2: what was billed, by upstream; records that were opened again.
 const VERSION: u32 = 2;
 const HEAD: usize = 32;
+/// The length of the checksum at the end.
+const CHECKSUM: usize = 4;
 /// The length of one entry.
 pub(super) const ENTRY: usize = 24;
 
@@ -173,11 +175,16 @@ impl Index {
         }
     }
 
+    /// Brings the entries into the order in which they are written.
+    pub(super) fn sort(&mut self) {
+        self.entries.sort_unstable_by_key(IndexEntry::order);
+    }
+
     /// Writes the index aside, syncs it and renames it into place.
     pub(super) fn write(&mut self, disk: &dyn Disk, path: &Path) -> io::Result<()> {
-        self.entries.sort_unstable_by_key(IndexEntry::order);
+        self.sort();
         let summary = serde_json::to_vec(&self.summary).map_err(io::Error::other)?;
-        let mut out = Vec::with_capacity(HEAD + summary.len() + self.entries.len() * ENTRY + 4);
+        let mut out = Vec::with_capacity(HEAD + summary.len() + self.entries.len() * ENTRY + CHECKSUM);
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&VERSION.to_le_bytes());
         out.extend_from_slice(&u32::try_from(summary.len()).map_err(io::Error::other)?.to_le_bytes());
@@ -211,7 +218,7 @@ impl Index {
     }
 
     fn parse(bytes: &[u8]) -> Option<Self> {
-        let (content, checksum) = bytes.split_at_checked(bytes.len().checked_sub(4)?)?;
+        let (content, checksum) = bytes.split_at_checked(bytes.len().checked_sub(CHECKSUM)?)?;
         if crc32c::crc32c(content) != u32::from_le_bytes(checksum.try_into().ok()?) {
             return None;
         }
@@ -245,6 +252,11 @@ impl Index {
             .find(|e| e.kind == Kind::Outcome)
             .map(|e| e.offset)
     }
+}
+
+/// Returns where the entries begin in an index file of `length` bytes that holds `n_entries`.
+pub(super) fn entries_at(length: u64, n_entries: u64) -> u64 {
+    length.saturating_sub(CHECKSUM as u64 + n_entries * ENTRY as u64)
 }
 
 /// Returns the path of the index of the segment at `segment`.

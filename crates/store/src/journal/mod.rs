@@ -8,16 +8,21 @@
 //!
 //! The modules in the order in which an entry meets them: `commit` (the queue and the thread), `frame` (bytes),
 //! `segment` (a file), `index` (where entries lie), `asking` (marks of what is in flight), `items` (what was begun), `recover` (opening),
-//! `outcomes` (reading in source order).
+//! `frames` (reading entries whose places are known), `outcomes` (reading in source order), `walk` (the same of a run that
+//! may be open elsewhere).
 
 mod asking;
 mod commit;
 mod frame;
+mod frames;
 mod index;
 mod items;
 mod outcomes;
 mod recover;
 mod segment;
+mod walk;
+
+pub use walk::{Settled, Walk};
 
 use std::{
     collections::HashMap,
@@ -163,6 +168,15 @@ impl Journal {
         wanted: &dyn Fn(&RecordKey, EndClass) -> bool,
     ) -> Result<Vec<(RecordKey, Located)>, JournalError> {
         recover::ended(disk, folder, wanted)
+    }
+
+    /// Opens a walk over the last outcomes in the order of their keys. Nothing is changed on disk, so that a run that
+    /// another process works on can be looked at; what it appends from now on is not seen.
+    ///
+    /// # Errors
+    /// Where the files cannot be read at all.
+    pub fn walk(disk: Arc<dyn Disk>, folder: &Path) -> Result<Walk, JournalError> {
+        Walk::open(disk, folder)
     }
 }
 

@@ -56,7 +56,8 @@ pub(super) fn open(disk: &Arc<dyn Disk>, folder: &Path, tag: u64, accept_damage:
     Ok(Opened { recovered, tail, stopped })
 }
 
-fn segments(disk: &dyn Disk, folder: &Path) -> Result<Vec<(u32, PathBuf)>, JournalError> {
+/// Lists the segments in order, each with its number.
+pub(super) fn segments(disk: &dyn Disk, folder: &Path) -> Result<Vec<(u32, PathBuf)>, JournalError> {
     let files = disk.list(folder).map_err(|e| failed(folder, "list", &e))?;
     let mut segments: Vec<(u32, PathBuf)> =
         files.into_iter().filter_map(|path| segment::number_of(&path).map(|n| (n, path))).collect();
@@ -379,7 +380,11 @@ pub(super) fn peek(disk: &dyn Disk, folder: &Path) -> Result<(Recovered, bool), 
 }
 
 /// Reads or makes the index of a segment, in memory only; with what the scan found, where one was needed.
-fn index_of(disk: &dyn Disk, path: &Path, is_sealed: bool) -> Result<(Index, Option<Scanned>), JournalError> {
+pub(super) fn index_of(
+    disk: &dyn Disk,
+    path: &Path,
+    is_sealed: bool,
+) -> Result<(Index, Option<Scanned>), JournalError> {
     let index_path = index::path_of(path);
     let file = disk.open(path, false).map_err(|e| failed(path, "open", &e))?;
     let length = file.length().map_err(|e| failed(path, "read", &e))?;
