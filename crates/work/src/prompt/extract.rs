@@ -1,6 +1,39 @@
-//! The JSON object in what a model said.
+//! What a model meant by what it said: its thought apart from its answer, and the JSON in the answer.
+
+use std::borrow::Cow;
 
 use domain::json;
+
+/// A model's text in two parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Said<'a> {
+    /// What stood in think blocks, trimmed; `None` where there was no mark of one, empty where a block was empty.
+    pub(super) thought: Option<Cow<'a, str>>,
+    /// The rest: the whole text, to the byte, where there was no thought. Empty where the text ended within the thought.
+    pub(super) answer: Cow<'a, str>,
+}
+
+/// What kind of JSON was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    Object,
+    Array,
+    /// An object or an array; any other value only where it is the whole answer.
+    Any,
+}
+
+/// Takes the think block off the front of a model's text.
+pub(super) fn said(content: &str) -> Said<'_> {
+    Said { thought: None, answer: content.into() }
+}
+
+/// Returns the JSON that was meant by `answer`, as strict JSON text: borrowed as it stands, owned where it was repaired.
+///
+/// `fields` are the names that were asked for, where an object was; they help to choose where the answer holds several.
+pub(super) fn json_in<'a>(answer: &'a str, wanted: Wanted, fields: &[&str]) -> Option<Cow<'a, str>> {
+    let _ = fields;
+    (wanted == Wanted::Object).then(|| object_in(answer).map(Cow::Borrowed)).flatten()
+}
 
 /// How many braces are tried before the text is taken to hold no object: a text of nothing but braces must not cost its
 /// length squared.
