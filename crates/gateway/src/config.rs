@@ -1,12 +1,19 @@
 //! The models file, as its user writes it.
 
+mod price;
+mod span;
+
 use std::{borrow::Cow, collections::BTreeMap, fmt, path::PathBuf};
 
+use domain::price::Prices;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
     Deserialize, Deserializer,
     de::{Error, MapAccess, Visitor, value::MapAccessDeserializer},
 };
+
+pub use price::{Amount, PriceTag};
+pub use span::Span;
 
 /// Channels, the models on them, and the names under which they are asked for.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -39,6 +46,9 @@ pub struct Channel {
     /// Headers that every request on this channel carries. Keys belong into `key`.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
+    /// How long a streamed answer may be silent between two events before it counts as lost; 2 minutes unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_timeout: Option<Span>,
 }
 
 /// A value that stands in the file, or in the environment.
@@ -86,6 +96,48 @@ pub struct Model {
     #[serde(default = "weight")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub weight: u32,
+    /// What its tokens cost. Without it, spending on it is counted in tokens alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<PriceTag>,
+    /// Which demands on the form of an answer it takes. Where it is left out, the most is tried, and what is refused is
+    /// not asked for again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub json: Option<JsonSupport>,
+    /// The table by which its tokens are counted before anything is sent; found by the model's name where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<TokenizerName>,
+}
+
+/// Which demands on the form of an answer a model takes. What it does not take is told to it in words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum JsonSupport {
+    /// `response_format` with a JSON Schema.
+    Schema,
+    /// `response_format` that asks for some JSON object.
+    Object,
+    /// No `response_format` at all.
+    None,
+}
+
+/// A table of tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenizerName {
+    /// OpenAI's of 2024 and later: gpt-4o, gpt-4.1, gpt-5, o1 and those after them.
+    O200kBase,
+    /// OpenAI's of 2023: gpt-4, gpt-3.5-turbo, text-embedding-3.
+    Cl100kBase,
+}
+
+impl ModelsFile {
+    /// Returns what tokens cost, by the names of the models. Models without a price are not in it, and neither are those
+    /// whose price is a mistake, which [`crate::resolve`] tells.
+    #[must_use]
+    pub fn prices(&self) -> Prices {
+        let priced = |model: &Model| Some((model.name.clone(), model.price.as_ref()?.price().ok()?));
+        Prices(self.models.iter().filter_map(priced).collect())
+    }
 }
 
 fn max_in_flight() -> usize {
@@ -195,6 +247,18 @@ mod tests {
         check(with_key(&json!({ "env": "KEY", "file": "key.txt" })), false);
         check(with_key(&json!({ "envv": "KEY" })), false);
         check(with_key(&json!({})), false);
+        let said = |what: Value| {
+            let mut file = with_key(&json!({ "env": "KEY" }));
+            file["models"][0].as_object_mut().unwrap().append(&mut what.as_object().unwrap().clone());
+            file
+        };
+        check(said(json!({ "json": "object", "tokenizer": "o200k_base" })), true);
+        check(said(json!({ "json": "none", "tokenizer": "cl100k_base" })), true);
+        check(said(json!({ "json": "text" })), false);
+        check(said(json!({ "tokenizer": "o200k" })), false);
+        check(said(json!({ "price": { "prompt": 1, "completion": "2", "currency": "USD" } })), true);
+        check(said(json!({ "price": { "prompt": 1, "currency": "USD" } })), false);
+        check(said(json!({ "price": { "prompt": [1], "completion": 2, "currency": "USD" } })), false);
         check(json!({ "channels": {}, "models": [{ "name": "m", "channel": "a", "wieght": 2 }] }), false);
         check(
             json!({ "channels": { "a": { "url": { "env": "A", "defualt": "b" } } }, "models": [{ "name": "m", "channel": "a" }] }),
@@ -204,6 +268,19 @@ mod tests {
             json!({ "channels": { "a": { "simulated": { "any": 1 } } }, "models": [{ "name": "m", "channel": "a" }] }),
             true,
         );
+    }
+
+    #[test]
+    fn prices_are_found_by_the_names_of_models() {
+        let tag = json!({ "prompt": 0.15, "completion": "0.60", "cached": 0.075, "currency": "USD" });
+        let model = |name: &str, price: Value| json!({ "name": name, "channel": "a", "model": "v", "price": price });
+        let models = json!([model("a", tag), { "name": "b", "channel": "a" }]);
+        let file = json!({ "channels": { "a": { "url": "http://h" } }, "models": models });
+        assert!(jsonschema::is_valid(schema_for!(ModelsFile).as_value(), &file));
+        let prices = serde_json::from_value::<ModelsFile>(file).unwrap().prices();
+        assert_eq!(prices.0.keys().collect::<Vec<_>>(), ["a"]);
+        let price = &prices.0["a"];
+        assert_eq!((price.prompt, price.cached, price.completion), (150_000, 75_000, 600_000));
     }
 
     #[test]

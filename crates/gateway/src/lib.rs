@@ -34,6 +34,6 @@ mod limit;
 mod resolve;
 
 pub use client::Gateway;
-pub use config::{Channel, Key, Model, ModelsFile, Setting};
+pub use config::{Amount, Channel, JsonSupport, Key, Model, ModelsFile, PriceTag, Setting, Span, TokenizerName};
 pub use forward::Forward;
 pub use resolve::{ConfigMistake, Resolved, Upstream, resolve};

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io, path::Path, sync::Arc, time::Duration};
 use domain::Secret;
 use provider::{Chat, transport::Endpoint};
 
-use crate::config::{Channel, FromEnvironment, Key, Model, ModelsFile, Setting};
+use crate::config::{Channel, FromEnvironment, Key, Model, ModelsFile, Setting, Span};
 
 /// Headers that carry keys, in the spellings of vendors.
 const KEY_HEADERS: [&str; 4] = ["authorization", "api-key", "x-api-key", "x-goog-api-key"];
@@ -116,6 +116,10 @@ impl Resolver<'_> {
                 }
             },
         };
+        if channel.idle_timeout.is_some_and(|Span(limit)| limit.is_zero()) {
+            let message = "a limit of no time at all would cut every answer".to_owned();
+            self.mistake(&path("idle_timeout"), message, Some("leave it out, or write `idle_timeout: 2m`".to_owned()));
+        }
         let mut endpoint = match Endpoint::parse(&url) {
             Ok(endpoint) => endpoint,
             Err(e) => {
@@ -159,6 +163,11 @@ impl Resolver<'_> {
             if is_zero {
                 self.mistake(&model_path(index, name), format!("`{name}` must be at least 1"), None);
             }
+        }
+        for (key, message, help) in model.price.iter().filter_map(|price| price.price().err()).flatten() {
+            let mut path = model_path(index, "price");
+            path.push(key.to_owned());
+            self.mistake(&path, message, help);
         }
         let chat = Chat::new(endpoint.clone()?, model.model.as_ref().unwrap_or(&model.name), key?);
         match chat {

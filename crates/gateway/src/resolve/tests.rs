@@ -81,6 +81,12 @@ fn every_mistake_is_told_with_its_place() {
     ] {
         check(one(url.clone(), json!({ "key": key })), "models.0.key", message);
     }
+    let price =
+        |prompt: f64, currency: &str| json!({ "price": { "prompt": prompt, "completion": 1, "currency": currency } });
+    check(one(url.clone(), price(-1.0, "USD")), "models.0.price.prompt", "negative");
+    check(one(url.clone(), price(1.0, "RMB")), "models.0.price.currency", "not the code");
+    let silent = json!({ "url": "http://h", "idle_timeout": "0s" });
+    check(one(silent, json!({})), "channels.a.idle_timeout", "no time at all");
     let routes = |routes: Value| {
         run(json!({ "channels": { "a": url }, "models": [{ "name": "m", "channel": "a" }], "routes": routes }))
     };
