@@ -3,11 +3,15 @@
 //! One loop puts everything that happens in line: records from the feed, ends of attempts, timers, the user's wishes.
 //! Attempts run as tasks of their own and come back as messages; only this loop changes what the run knows.
 
+mod call_off;
+mod came_back;
+mod candidates;
+mod duplicates;
 mod queued;
 mod slots;
+mod spending;
 
 use std::{
-    cmp::Reverse,
     collections::{BinaryHeap, VecDeque},
     sync::{
         Arc,
@@ -18,9 +22,8 @@ use std::{
 
 use bytes::Bytes;
 use domain::{
-    AnswerMeta, End, Event, Failure, FailureGroup, Planned, RecordKey, Spent, StepNumber, StopReason, Timestamp,
-    Waiting,
-    ports::{Handler, KeyTable, NotBefore, Projection, Recovered, Sink, Source},
+    AnswerMeta, End, Entry, Event, Planned, RecordKey, StepNumber, StopReason, Timestamp, Waiting,
+    ports::{Handler, KeyTable, NotBefore, Projection, Recovered, RequestTable, Sink, Source},
 };
 use tokio::{
     sync::{Notify, mpsc},
@@ -28,15 +31,21 @@ use tokio::{
     time::Instant,
 };
 
+use candidates::Candidates;
+pub use candidates::Until;
+pub(crate) use candidates::first_candidates;
+use duplicates::Duplicates;
 use queued::Queued;
 use slots::{NO_SLOT, Slots};
+pub use spending::Budget;
+use spending::Spending;
 
 use crate::{
     admit::{Admitted, Gate},
     execute::{self, Attempt, AttemptEnd, Shared},
     feed::{Fed, FedAll, Feed, Item},
     retry::Jitter,
-    run::{Context, Control, EngineError, Flow},
+    run::{Context, EngineError, Flow},
     settle::Projector,
 };
 
@@ -49,12 +58,14 @@ pub(crate) struct Pass {
     pub(crate) flow: Flow,
     pub(crate) limit: Option<u64>,
     pub(crate) keys: Option<Box<dyn KeyTable>>,
+    pub(crate) requests: Option<Box<dyn RequestTable>>,
 }
 
 /// What a pass gives back.
 pub(crate) struct PassDone {
     pub(crate) sink: Box<dyn Sink>,
     pub(crate) keys: Option<Box<dyn KeyTable>>,
+    pub(crate) requests: Option<Box<dyn RequestTable>>,
 }
 
 /// How a pass ended.
@@ -96,6 +107,9 @@ pub(crate) async fn run_pass(
         next_derived: AtomicU64::new(recovered.next_derived.get(&pass.step).copied().unwrap_or_default()),
     });
     let mine = |key: &RecordKey| key.step == pass.step;
+    let samples = pass.handler.samples().max(1);
+    // Where a record is worked on several times, or only some records are, a later start could pass over one.
+    let begins_late = samples == 1 && pass.flow.only.is_none();
     let feed = Feed {
         step: pass.step,
         source: Arc::clone(&pass.source),
@@ -105,17 +119,27 @@ pub(crate) async fn run_pass(
         settled: recovered.settled.clone(),
         spent: recovered.spent.iter().filter(|(key, _)| mine(key)).map(|(key, spent)| (*key, *spent)).collect(),
         open: recovered.open.extract_if(|key, _| mine(key)).collect(),
-        starts: (recovered.resume_at.iter().filter(|((step, _), _)| *step == pass.step))
+        samples,
+        until: pass.flow.until,
+        only: pass.flow.only.clone(),
+        succeeded: pass.flow.until.map(|_| recovered.succeeded.clone()).unwrap_or_default(),
+        refuted: recovered.refuted.extract_if(|key, _| mine(key)).collect(),
+        starts: (recovered.resume_at.iter().filter(|((step, _), _)| *step == pass.step && begins_late))
             .map(|((_, part), start)| (*part, *start))
             .collect(),
     };
     let (sender, fed) = mpsc::channel(4);
+    let spending = pass.flow.budget.clone().map(|budget| Spending::new(budget, recovered.billed.values()));
     let flowing = Flowing {
         step: pass.step,
         context,
         recovered,
         jitter: Jitter::new(pass.flow.seed),
         gate: Gate::new(pass.flow.pause),
+        spending,
+        duplicates: pass.requests.map(Duplicates::new),
+        candidates: pass.flow.until.map(Candidates::new),
+        samples: samples as usize,
         flow: pass.flow,
         feeding: Some(tokio::spawn(feed.run(sender))),
         fed: Some(fed),
@@ -133,6 +157,9 @@ pub(crate) async fn run_pass(
         told: None,
         projector: Projector::new(pass.sink),
         is_complete: true,
+        is_paused: false,
+        is_called_off: false,
+        called_off: Vec::new(),
         stopping: None,
         stop_at: None,
         shared,
@@ -156,6 +183,11 @@ struct Flowing<'a> {
     shared: Arc<Shared>,
     flow: Flow,
     gate: Gate,
+    spending: Option<Spending>,
+    duplicates: Option<Duplicates>,
+    candidates: Option<Candidates>,
+    /// How often each record is worked on: so many items at the front of the line may want different lanes.
+    samples: usize,
     jitter: Jitter,
     feeding: Option<JoinHandle<Result<FedAll, EngineError>>>,
     fed: Option<mpsc::Receiver<Vec<Fed>>>,
@@ -177,6 +209,10 @@ struct Flowing<'a> {
     projector: Projector,
     /// Whether nothing was left for another pass.
     is_complete: bool,
+    is_paused: bool,
+    /// Whether the user called the run off; items that are left gather in `called_off`.
+    is_called_off: bool,
+    called_off: Vec<Box<Item>>,
     stopping: Option<StopReason>,
     stop_at: Option<Instant>,
 }
@@ -194,6 +230,7 @@ impl Flowing<'_> {
             let wants_feed = self.fed.is_some()
                 && (self.ready.is_empty() || (self.ready.len() < MAX_READY && self.held < MAX_HELD))
                 && self.backoff.len() < MAX_BACKOFF
+                && self.has_room_for_duplicates()
                 && !self.is_behind();
             let next = self.next_timer();
             let shared = Arc::clone(&self.shared);
@@ -208,7 +245,7 @@ impl Flowing<'_> {
                     }
                 }
                 batch = receive(&mut self.fed), if wants_feed => match batch {
-                    Some(batch) => self.take(batch),
+                    Some(batch) => self.take(batch)?,
                     None => self.fed = None,
                 },
                 ended = join(&mut self.feeding), if self.feeding.is_some() => {
@@ -238,44 +275,61 @@ impl Flowing<'_> {
     fn dispatch(&mut self) {
         self.waiting = None;
         self.is_full = false;
-        if self.stopping.is_some() {
+        self.call_off();
+        if self.stopping.is_some() || self.is_paused {
             return;
         }
-        while let Some(item) = self.ready.front() {
+        if let Some(told) = self.spending.as_ref().and_then(Spending::spent) {
+            self.stop_for_budget(told);
+            return;
+        }
+        while !self.ready.is_empty() {
             self.is_full = self.shared.n_asking.load(Ordering::Relaxed) >= self.flow.max_in_flight || self.is_behind();
-            if self.is_full {
+            if self.is_full || !self.start_one() {
                 return;
             }
-            match self.gate.admit(&*self.shared.handler, item, self.flow.deadline) {
+        }
+    }
+
+    /// Starts the first ready item whose lane has a place, and returns whether there was one. Where records are asked of
+    /// several models, the next few are looked at: one model that is full does not keep the others waiting.
+    fn start_one(&mut self) -> bool {
+        for n in 0..self.ready.len().min(self.samples) {
+            match self.gate.admit(&*self.shared.handler, &self.ready[n], self.flow.deadline) {
                 Admitted::Now(permit) => {
-                    let Some(item) = self.ready.pop_front() else { return };
+                    let Some(item) = self.ready.remove(n) else { return false };
                     self.held -= item.weight();
                     let slot = self.slots.take();
                     self.n_in_flight += 1;
                     self.shared.n_asking.fetch_add(1, Ordering::Relaxed);
                     self.tasks.spawn(execute::attempt(Arc::clone(&self.shared), item, slot, permit));
+                    self.waiting = None;
+                    return true;
                 }
                 Admitted::Later(wait) => {
-                    self.waiting = Some(wait);
-                    return;
+                    self.waiting.get_or_insert(wait);
                 }
                 Admitted::Closed(failure) => {
                     self.stop(StopReason::Closed(failure.to_string()));
-                    return;
+                    return false;
                 }
             }
         }
+        false
     }
 
     /// Takes what the feed sends. Records that need no work are settled together, in one commit.
-    fn take(&mut self, batch: Vec<Fed>) {
+    fn take(&mut self, batch: Vec<Fed>) -> Result<(), EngineError> {
         let at = self.context.clock.now();
         let mut entries = Vec::new();
         let mut settled: Vec<Projection> = Vec::new();
         for fed in batch {
             let (record, end) = match fed {
                 Fed::Item(item) => {
-                    self.make_ready(item);
+                    if let Some(candidates) = &mut self.candidates {
+                        candidates.out(&item.work.id);
+                    }
+                    self.take_item(item)?;
                     continue;
                 }
                 Fed::Skip(record, reason, message) => (record, End::Skipped { reason, message }),
@@ -286,100 +340,32 @@ impl Flowing<'_> {
             settled.push(execute::projection(&record, &entry));
             entries.push(entry);
         }
-        if !entries.is_empty() {
-            let shared = Arc::clone(&self.shared);
-            self.n_in_flight += 1;
-            shared.n_uncommitted.fetch_add(entries.len(), Ordering::Relaxed);
-            self.tasks.spawn(async move {
-                let n = entries.len();
-                let end = match shared.journal.append(entries).await {
-                    Ok(_) => AttemptEnd::Settled(settled),
-                    Err(error) => AttemptEnd::JournalFailed(error),
-                };
-                shared.n_uncommitted.fetch_sub(n, Ordering::Relaxed);
-                Attempt { slot: NO_SLOT, end }
-            });
-        }
-    }
-
-    /// Books the end of an attempt: its entries are durable.
-    fn came_back(&mut self, attempt: Attempt) -> Result<(), EngineError> {
-        self.n_in_flight -= 1;
-        self.slots.give_back(attempt.slot);
-        match attempt.end {
-            AttemptEnd::Settled(settled) => self.settled(settled),
-            AttemptEnd::Retry(item, failure, meta) => {
-                self.billed(&meta);
-                self.retry(item, &failure);
-            }
-            AttemptEnd::Requeue(item, failure) => {
-                let Failure { kind, message, .. } = failure;
-                self.context.reporter.on(&Event::LanePaused { kind, message });
-                self.make_ready_first(item);
-            }
-            AttemptEnd::Parked { item, look_again_at, settled, retried } => {
-                self.settled(settled);
-                self.left_behind(retried);
-                self.n_queued += 1;
-                self.parked.push(Queued { due: Reverse(look_again_at), number: Reverse(self.n_queued), item });
-            }
-            AttemptEnd::Harvested { settled, retried } => {
-                self.settled(settled);
-                self.left_behind(retried);
-            }
-            AttemptEnd::JournalFailed(error) => return Err(error.into()),
-        }
+        self.settle_without_work(entries, settled);
         Ok(())
     }
 
-    fn settled(&mut self, settled: Vec<Projection>) {
-        for Projection { outcome, .. } in &settled {
-            let (key, class) = (outcome.key, outcome.end.class());
-            self.recovered.settled.insert(&key);
-            self.recovered.tally.entry(key.step).or_default().add(class);
-            if !self.recovered.spent.is_empty() {
-                self.recovered.spent.remove(&key);
-            }
-            self.billed(&outcome.meta);
-            self.context.reporter.on(&Event::Settled { key, class });
+    /// Journals ends that cost no attempt, in one commit.
+    fn settle_without_work(&mut self, entries: Vec<Entry>, settled: Vec<Projection>) {
+        if entries.is_empty() {
+            return;
         }
-        self.projector.show(settled);
-    }
-
-    /// Books what an answer cost.
-    fn billed(&mut self, meta: &AnswerMeta) {
-        let Some(usage) = meta.usage else { return };
-        let upstream = meta.upstream.clone().unwrap_or_default();
-        self.recovered.billed.entry(self.step).or_default().add(&upstream, usage);
-        self.context.reporter.on(&Event::Billed { upstream, usage, latency_ms: meta.latency_ms });
-    }
-
-    /// Records that came back from a chunk without an end: the next pass reads them again.
-    fn left_behind(&mut self, retried: Vec<(RecordKey, Spent)>) {
-        self.is_complete &= retried.is_empty();
-        self.recovered.spent.extend(retried);
+        let shared = Arc::clone(&self.shared);
+        self.n_in_flight += 1;
+        shared.n_uncommitted.fetch_add(entries.len(), Ordering::Relaxed);
+        self.tasks.spawn(async move {
+            let n = entries.len();
+            let end = match shared.journal.append(entries).await {
+                Ok(at) => AttemptEnd::Settled(settled, at),
+                Err(error) => AttemptEnd::JournalFailed(error),
+            };
+            shared.n_uncommitted.fetch_sub(n, Ordering::Relaxed);
+            Attempt { slot: NO_SLOT, end }
+        });
     }
 
     /// Returns whether too much is waiting for the journal or the sink: the slowest stage sets the pace.
     fn is_behind(&self) -> bool {
         self.shared.n_uncommitted.load(Ordering::Relaxed) >= MAX_UNCOMMITTED || self.projector.is_behind()
-    }
-
-    fn retry(&mut self, item: Box<Item>, failure: &Failure) {
-        if failure.kind.group() == Some(FailureGroup::Api) {
-            self.gate.failed();
-        }
-        let wait = self.flow.backoff.wait(item.spent().total(), failure, &mut self.jitter);
-        self.context.reporter.on(&Event::AttemptFailed {
-            key: item.work.id,
-            kind: failure.kind,
-            reason: failure.reason,
-            message: failure.message.clone(),
-            next_in_ms: millis(wait),
-        });
-        self.n_queued += 1;
-        let due = Reverse(Instant::now() + wait);
-        self.backoff.push(Queued { due, number: Reverse(self.n_queued), item });
     }
 
     fn make_ready(&mut self, item: Box<Item>) {
@@ -426,36 +412,15 @@ impl Flowing<'_> {
         }
     }
 
-    fn obey(&mut self, wish: Control) {
-        match wish {
-            // Being built: see `Control`.
-            Control::Run | Control::Pause | Control::Cancel => {}
-            Control::Drain => {
-                self.context.reporter.on(&Event::Draining { in_flight: self.n_in_flight as u64 });
-                self.stop(StopReason::Interrupted);
-            }
-            Control::Stop => {
-                self.stop(StopReason::Interrupted);
-                self.stop_at = Some(Instant::now());
-            }
-        }
-    }
-
-    /// Starts nothing new; what is in flight has the grace period.
-    fn stop(&mut self, reason: StopReason) {
-        if self.stopping.is_none() {
-            self.stopping = Some(reason);
-            self.stop_at = Some(Instant::now() + self.flow.grace);
-            self.fed = None;
-        }
-    }
-
     fn is_over(&self) -> bool {
         let is_stopped = self.stopping.is_some()
             && (self.n_in_flight == 0 || self.stop_at.is_some_and(|stop_at| stop_at <= Instant::now()));
         let is_read = self.fed.is_none() && self.fed_all.is_some();
-        let is_idle =
-            self.ready.is_empty() && self.backoff.is_empty() && self.parked.is_empty() && self.n_in_flight == 0;
+        let is_idle = self.ready.is_empty()
+            && self.backoff.is_empty()
+            && self.parked.is_empty()
+            && self.n_in_flight == 0
+            && self.called_off.is_empty();
         is_stopped || (is_read && is_idle)
     }
 
@@ -469,7 +434,11 @@ impl Flowing<'_> {
         }
         let sink = self.projector.finish().await?;
         self.recovered.next_derived.insert(self.step, self.shared.next_derived.load(Ordering::Relaxed));
-        let done = PassDone { sink, keys: self.fed_all.and_then(|fed_all| fed_all.keys) };
+        let done = PassDone {
+            sink,
+            keys: self.fed_all.and_then(|fed_all| fed_all.keys),
+            requests: self.duplicates.map(Duplicates::into_table),
+        };
         let end = match self.stopping {
             Some(reason) => PassEnd::Stopped(reason, n_lost),
             None => PassEnd::Read { is_settled: self.is_complete },
@@ -480,6 +449,7 @@ impl Flowing<'_> {
     /// Tells the reader why nothing can start, when that changes.
     fn tell_waiting(&mut self) {
         let reason = match &self.waiting {
+            _ if self.is_paused && self.stopping.is_none() => Some(Waiting::Paused),
             Some(wait) => Some(wait.reason.clone()),
             None if self.is_full => Some(Waiting::Width),
             None if self.n_in_flight > 0 || !self.ready.is_empty() => None,

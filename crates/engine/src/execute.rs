@@ -12,8 +12,8 @@ use std::{
 use bytes::Bytes;
 use domain::{
     Answer, AnswerMeta, Attempted, BoxFuture, Clock, Derived, End, Entry, Event, Failure, FailureGroup, FailureKind,
-    Header, Member, NoteKind, Noted, Outcome, Parked, Planned, Receipt, Record, RecordKey, Reporter, Spent, Timestamp,
-    WorkItem,
+    Header, Located, Member, NoteKind, Noted, Outcome, Parked, Planned, Receipt, Record, RecordKey, Reporter, Spent,
+    Timestamp, WorkItem,
     ports::{AttemptContext, Ended, Handler, Journal, JournalError, MemberEnd, Notes, Permit, Projection, Rest},
 };
 use futures_util::FutureExt as _;
@@ -52,17 +52,25 @@ pub(crate) struct Attempt {
 
 pub(crate) enum AttemptEnd {
     /// Records are settled: show them.
-    Settled(Vec<Projection>),
+    Settled(Vec<Projection>, Located),
     /// Try again; the failed attempt is journaled.
     Retry(Box<Item>, Failure, AnswerMeta),
     /// The lane paid: back into the queue.
     Requeue(Box<Item>, Failure),
     /// It waits outside; some members may have come back.
-    Parked { item: Box<Item>, look_again_at: Timestamp, settled: Vec<Projection>, retried: Vec<(RecordKey, Spent)> },
+    Parked { item: Box<Item>, look_again_at: Timestamp, settled: Vec<Projection>, left: Vec<Left> },
     /// A chunk came back; members that are not among the settled ones are for the next pass.
-    Harvested { settled: Vec<Projection>, retried: Vec<(RecordKey, Spent)> },
+    Harvested { settled: Vec<Projection>, left: Vec<Left> },
     /// The journal failed: the run stops.
     JournalFailed(JournalError),
+}
+
+/// A record that came back from a chunk without an end.
+pub(crate) struct Left {
+    pub(crate) key: RecordKey,
+    pub(crate) spent: Spent,
+    /// Its answer was billed, whatever it was worth.
+    pub(crate) meta: AnswerMeta,
 }
 
 /// Makes one attempt and journals what came of it. Nothing acts on the verdict before that is durable.
@@ -81,17 +89,17 @@ pub(crate) async fn attempt(shared: Arc<Shared>, mut item: Box<Item>, slot: u32,
     shared.reporter.on(&Event::Answered { key: id });
     let judged = judge(&shared, &mut item, ended, number);
     let journaled = match judged.entries.is_empty() {
-        true => Ok(()),
-        false => shared.journal.append(judged.entries).await.map(|_| ()),
+        true => Ok(Located { segment: 0, offset: 0 }),
+        false => shared.journal.append(judged.entries).await,
     };
     // Neither an outcome nor a failed attempt will tell that this one came back, so its mark must not speak of a lost
     // answer.
     let journaled = match judged.clears_mark {
-        true => journaled.and_then(|()| shared.journal.asking(slot, &id, 0)),
+        true => journaled.and_then(|at| shared.journal.asking(slot, &id, 0).map(|()| at)),
         false => journaled,
     };
     let end = match journaled {
-        Ok(()) => (judged.then)(item),
+        Ok(at) => (judged.then)(item, at),
         Err(error) => AttemptEnd::JournalFailed(error),
     };
     shared.n_uncommitted.fetch_sub(1, Ordering::Relaxed);
@@ -124,7 +132,7 @@ async fn perform(shared: &Shared, item: &mut Item, number: u32, permit: Permit) 
 }
 
 /// What to do with the item once the entries are durable.
-type Then = Box<dyn FnOnce(Box<Item>) -> AttemptEnd + Send>;
+type Then = Box<dyn FnOnce(Box<Item>, Located) -> AttemptEnd + Send>;
 
 /// What an attempt comes to.
 struct Judged {
@@ -134,7 +142,7 @@ struct Judged {
 }
 
 impl Judged {
-    fn new(entries: Vec<Entry>, then: impl FnOnce(Box<Item>) -> AttemptEnd + Send + 'static) -> Self {
+    fn new(entries: Vec<Entry>, then: impl FnOnce(Box<Item>, Located) -> AttemptEnd + Send + 'static) -> Self {
         Self { entries, clears_mark: false, then: Box::new(then) }
     }
 
@@ -152,11 +160,11 @@ fn judge(shared: &Shared, item: &mut Item, ended: Ended, number: u32) -> Judged 
             let (record, planned) = &item.work.members[0];
             let entry = succeeded(shared, record, planned, answer, number, at);
             let projections = vec![projection(record, &entry)];
-            Judged::new(vec![entry], |_| AttemptEnd::Settled(projections))
+            Judged::new(vec![entry], |_, at| AttemptEnd::Settled(projections, at))
         }
         Ended::Failed(failure, raw, meta) => match classify(&failure, &mut item.spent(), &shared.budgets) {
             Disposition::PauseLane => {
-                Judged::new(Vec::new(), |item| AttemptEnd::Requeue(item, failure)).clearing_the_mark()
+                Judged::new(Vec::new(), |item, _| AttemptEnd::Requeue(item, failure)).clearing_the_mark()
             }
             Disposition::Retry => {
                 if let Some(group) = failure.kind.group() {
@@ -170,7 +178,7 @@ fn judge(shared: &Shared, item: &mut Item, ended: Ended, number: u32) -> Judged 
                 let attempted =
                     Attempted { key, members, left: false, failure: failure.clone(), meta: meta.clone(), at };
                 let entry = Entry { header: Header::Attempted(attempted), raw };
-                Judged::new(vec![entry], |item| AttemptEnd::Retry(item, failure, meta))
+                Judged::new(vec![entry], |item, _| AttemptEnd::Retry(item, failure, meta))
             }
             Disposition::GiveUp => {
                 let entries: Vec<Entry> = (item.work.members.iter().enumerate())
@@ -181,14 +189,14 @@ fn judge(shared: &Shared, item: &mut Item, ended: Ended, number: u32) -> Judged 
                     })
                     .collect();
                 let projections = project_all(&item.work, &entries);
-                Judged::new(entries, |_| AttemptEnd::Settled(projections))
+                Judged::new(entries, |_, at| AttemptEnd::Settled(projections, at))
             }
         },
         Ended::Parked(receipt, look_again_at) => {
             let entry = parked(&item.work, &item.work.members, receipt.clone(), look_again_at, at);
-            Judged::new(vec![entry], move |mut item| {
+            Judged::new(vec![entry], move |mut item, _| {
                 item.prior.receipt = Some(receipt);
-                AttemptEnd::Parked { item, look_again_at, settled: Vec::new(), retried: Vec::new() }
+                AttemptEnd::Parked { item, look_again_at, settled: Vec::new(), left: Vec::new() }
             })
             .clearing_the_mark()
         }
@@ -201,7 +209,7 @@ fn harvest(shared: &Shared, item: &mut Item, ends: Vec<(RecordKey, MemberEnd)>, 
     let mut ends: std::collections::HashMap<_, _> = ends.into_iter().collect();
     let mut entries = Vec::new();
     let mut settled = Vec::new();
-    let mut retried = Vec::new();
+    let mut left = Vec::new();
     let mut out = Vec::new();
     let mut out_spent = Vec::new();
     let members = std::mem::take(&mut item.work.members);
@@ -235,9 +243,10 @@ fn harvest(shared: &Shared, item: &mut Item, ends: Vec<(RecordKey, MemberEnd)>, 
             // Where the lane pays, the member goes into another object as if it had not been in this one. The entry
             // still says that it left: a kind without a group charges nobody.
             Disposition::Retry | Disposition::PauseLane => {
-                let attempted = Attempted { key: record.key, members: Vec::new(), left: true, failure, meta, at };
+                let attempted =
+                    Attempted { key: record.key, members: Vec::new(), left: true, failure, meta: meta.clone(), at };
                 entries.push(Entry { header: Header::Attempted(attempted), raw });
-                retried.push((record.key, spent));
+                left.push(Left { key: record.key, spent, meta });
             }
         }
     }
@@ -245,13 +254,13 @@ fn harvest(shared: &Shared, item: &mut Item, ends: Vec<(RecordKey, MemberEnd)>, 
         Rest::Parked(receipt, look_again_at) if !out.is_empty() => {
             entries.push(parked(&item.work, &out, receipt.clone(), look_again_at, at));
             (item.work.members, item.spent) = (out, out_spent);
-            Judged::new(entries, move |mut item| {
+            Judged::new(entries, move |mut item, _| {
                 item.prior.receipt = Some(receipt);
-                AttemptEnd::Parked { item, look_again_at, settled, retried }
+                AttemptEnd::Parked { item, look_again_at, settled, left }
             })
             .clearing_the_mark()
         }
-        _ => Judged::new(entries, |_| AttemptEnd::Harvested { settled, retried }).clearing_the_mark(),
+        _ => Judged::new(entries, |_, _| AttemptEnd::Harvested { settled, left }).clearing_the_mark(),
     }
 }
 

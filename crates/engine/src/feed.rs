@@ -1,14 +1,19 @@
 //! Pulling records under backpressure, dropping what is settled, forming items.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
+use bytes::Bytes;
 use domain::{
-    Failure, Planned, Record, RecordKey, SettledSet, SkipReason, Spent, StepNumber, WorkItem,
+    Failure, Planned, Read, Record, RecordKey, SampleNumber, SettledSet, SkipReason, Spent, StepNumber, WorkItem,
     ports::{Grouping, Handler, KeyTable, OpenItem, Prior, Source, Starts},
 };
 use tokio::sync::mpsc;
 
 use crate::{
+    dispatch::{Until, first_candidates},
     plan::{self, Plan},
     run::EngineError,
 };
@@ -56,6 +61,16 @@ pub(crate) struct Feed {
     pub(crate) keys: Option<Box<dyn KeyTable>>,
     /// What was settled when the pass began. Nothing that is settled during a pass is read again in it.
     pub(crate) settled: SettledSet,
+    /// How often each record is worked on.
+    pub(crate) samples: SampleNumber,
+    /// Where records are asked for until so many answers are accepted.
+    pub(crate) until: Option<Until>,
+    /// What succeeded before the pass began, where [`Feed::until`] is set.
+    pub(crate) succeeded: SettledSet,
+    /// Only the records of these numbers, counted from 0 over the whole source: a sample.
+    pub(crate) only: Option<Arc<BTreeSet<u64>>>,
+    /// Of unsettled records, the last answer that was not what was asked for.
+    pub(crate) refuted: HashMap<RecordKey, (Failure, Bytes)>,
     pub(crate) spent: HashMap<RecordKey, Spent>,
     pub(crate) open: HashMap<RecordKey, OpenItem>,
     /// Where to start in each part.
@@ -97,7 +112,11 @@ impl Feed {
                 // Positions are not always dense (derived records): the count is of those that were seen.
                 n_records += 1;
                 read.record.key.step = self.step;
-                if self.settled.contains(&read.record.key) {
+                if self.only.as_ref().is_some_and(|only| !only.contains(&(n_records - 1))) {
+                    continue;
+                }
+                let samples = self.samples_of(&read.record);
+                if samples.is_empty() {
                     if refill
                         && let (Some(keys), Ok(inspected)) = (&mut self.keys, self.source.inspect(&read.record))
                         && let Some(user_key) = inspected.user_key
@@ -106,13 +125,16 @@ impl Feed {
                     }
                     continue;
                 }
-                weight += read.record.bytes.len();
-                let planned = plan::plan(read, &*self.source, &*self.handler, self.keys.as_mut())?;
-                match planned {
-                    Plan::Skip(record, reason, message) => batch.push(Fed::Skip(record, reason, message)),
-                    Plan::Fail(record, failure) => batch.push(Fed::Fail(record, failure)),
-                    Plan::Work(record, planned) => {
-                        batch.extend(former.add(record, planned).map(|work| self.item(work)));
+                weight += read.record.bytes.len() * samples.len();
+                // All samples of a record go in one batch: whoever takes it knows them all.
+                if let [sample] = *samples {
+                    read.record.key.sample = sample;
+                    self.plan(read, &mut former, &mut batch)?;
+                } else {
+                    for sample in samples {
+                        let mut read = read.clone();
+                        read.record.key.sample = sample;
+                        self.plan(read, &mut former, &mut batch)?;
                     }
                 }
                 if (batch.len() >= BATCH || weight >= BATCH_BYTES)
@@ -125,16 +147,47 @@ impl Feed {
                 }
             }
         }
-        batch.extend(former.rest().into_iter().map(|work| self.item(work)));
+        for work in former.rest() {
+            batch.push(self.item(work));
+        }
         if !batch.is_empty() && sender.send(batch).await.is_err() {
             return Ok(FedAll { n_records, keys: self.keys });
         }
         Ok(FedAll { n_records, keys: self.keys })
     }
 
-    fn item(&self, (work, prior): (WorkItem, Prior)) -> Fed {
+    /// Returns the samples of a record that are to be worked on now.
+    fn samples_of(&self, record: &Record) -> Vec<SampleNumber> {
+        match self.until {
+            Some(until) => first_candidates(until, record, &self.settled, &self.succeeded),
+            None => {
+                let is_open =
+                    |sample: &SampleNumber| !self.settled.contains(&RecordKey { sample: *sample, ..record.key });
+                (0..self.samples).filter(is_open).collect()
+            }
+        }
+    }
+
+    /// Plans one sample of a record and adds what comes of it.
+    fn plan(&mut self, read: Read, former: &mut Former, batch: &mut Vec<Fed>) -> Result<(), EngineError> {
+        let sample = read.record.key.sample;
+        match plan::plan(read, &*self.source, &*self.handler, self.keys.as_mut())? {
+            // What stands in the way of a record is told once, with its first sample.
+            Plan::Skip(..) | Plan::Fail(..) if sample > 0 => {}
+            Plan::Skip(record, reason, message) => batch.push(Fed::Skip(record, reason, message)),
+            Plan::Fail(record, failure) => batch.push(Fed::Fail(record, failure)),
+            Plan::Work(record, planned) => {
+                let formed = former.add(record, planned);
+                batch.extend(formed.map(|work| self.item(work)));
+            }
+        }
+        Ok(())
+    }
+
+    fn item(&mut self, (work, prior): (WorkItem, Prior)) -> Fed {
         let of = |(record, _): &(Record, Planned)| self.spent.get(&record.key).copied().unwrap_or_default();
         let spent = work.members.iter().map(of).collect();
+        let prior = Prior { refuted: self.refuted.remove(&work.id), ..prior };
         Fed::Item(Box::new(Item { work, spent, prior }))
     }
 }

@@ -16,13 +16,16 @@ mod execute;
 mod feed;
 mod finish;
 mod plan;
+mod reparse;
 mod retry;
 mod run;
 mod settle;
 mod status;
 
 pub use derived::DerivedSource;
+pub use dispatch::{Budget, Until};
 pub use finish::{Checked, StepAccount, check};
+pub use reparse::{Reparse, Reparsed, reopening, reparse};
 pub use retry::{Backoff, Budgets, Pause};
 pub use run::{Context, Control, EngineError, Flow, Step, StepEnd, begin, conclude, run_step};
 pub use status::{Snapshot, Status};

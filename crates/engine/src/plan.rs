@@ -48,3 +48,9 @@ pub(crate) fn plan(
         Err(Unplanned::Fail(failure)) => Plan::Fail(record, failure),
     })
 }
+
+/// Plans another sample of a record of which one was planned before. What cannot be planned has been told with the first.
+pub(crate) fn again(record: Record, handler: &dyn Handler) -> Option<(Record, Planned)> {
+    let planned = handler.plan(&record).ok()?;
+    Some((record, planned))
+}

@@ -1,15 +1,18 @@
 //! One step from start to end: pass by pass until every record is settled, then the outputs.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use domain::{
     Clock, Entry, Event, Header, Reporter, Started, StepNumber, StopReason, Stopped,
-    ports::{Handler, Journal, JournalError, KeyTable, KeyTableError, Recovered, Sink, SinkError, Source, SourceError},
+    ports::{
+        Handler, Journal, JournalError, KeyTable, KeyTableError, Recovered, RequestTable, Sink, SinkError, Source,
+        SourceError,
+    },
 };
 use tokio::sync::watch;
 
 use crate::{
-    dispatch::{self, PassEnd},
+    dispatch::{self, Budget, PassEnd, Until},
     finish::{self, StepAccount},
     retry::{Backoff, Budgets, Pause},
 };
@@ -45,6 +48,13 @@ pub struct Flow {
     pub deadline: Duration,
     /// How long a drain waits for what is in flight.
     pub grace: Duration,
+    /// What the run may spend.
+    pub budget: Option<Budget>,
+    /// Asks for each record until so many answers are accepted: the handler's samples are the candidates.
+    pub until: Option<Until>,
+    /// Works on the records of these numbers only, counted from 0 over the whole source, and then ends as
+    /// [`StepEnd::Sampled`].
+    pub only: Option<Arc<BTreeSet<u64>>>,
     /// Feeds the jitter.
     pub seed: u64,
 }
@@ -58,6 +68,9 @@ impl Default for Flow {
             pause: None,
             deadline: Duration::from_secs(600),
             grace: Duration::from_secs(30),
+            budget: None,
+            until: None,
+            only: None,
             seed: 0,
         }
     }
@@ -81,6 +94,8 @@ pub struct Step {
     pub limit: Option<u64>,
     /// The user keys seen so far, where a key field is configured.
     pub keys: Option<Box<dyn KeyTable>>,
+    /// The requests answered so far, where identical requests are to be asked once.
+    pub requests: Option<Box<dyn RequestTable>>,
 }
 
 /// What a step works with.
@@ -146,6 +161,9 @@ pub enum StepEnd {
     Finished(StepAccount),
     /// Outputs could not be completed: some records are not settled or their journal is damaged. The account tells.
     Incomplete(StepAccount),
+    /// The records that were chosen as a sample are settled. No output is written; a run without the choice goes on with
+    /// the others.
+    Sampled,
     /// It stopped early and can be gone on with; so many answers were lost in flight.
     Stopped(StopReason, usize),
 }
@@ -155,7 +173,7 @@ pub enum StepEnd {
 /// # Errors
 /// Where the journal, the source or the sink fail; records never do.
 pub async fn run_step(step: Step, context: &Context, recovered: &mut Recovered) -> Result<StepEnd, EngineError> {
-    let Step { number, name, source, handler, mut sink, flow, limit, mut keys } = step;
+    let Step { number, name, source, handler, mut sink, flow, limit, mut keys, mut requests } = step;
     let context = &Context { reporter: Arc::new(Guarded(Arc::clone(&context.reporter))), ..context.clone() };
     let is_new = recovered.settled.n_settled(number) == 0;
     sink = dispatch::blocking(move || {
@@ -171,6 +189,8 @@ pub async fn run_step(step: Step, context: &Context, recovered: &mut Recovered) 
         n_asked_again: recovered.n_asked_again_before,
     });
 
+    let _counting = count(number, &source, handler.samples(), limit, &context.reporter);
+
     // A pass reads the source once. Members of a chunk that came back without an answer are left for the next pass,
     // which finds them like a restart would; budgets see to it that passes end.
     loop {
@@ -182,17 +202,57 @@ pub async fn run_step(step: Step, context: &Context, recovered: &mut Recovered) 
             flow: flow.clone(),
             limit,
             keys: keys.take(),
+            requests: requests.take(),
         };
         let (end, done) = dispatch::run_pass(pass, context, recovered).await?;
-        (sink, keys) = (done.sink, done.keys);
+        (sink, keys, requests) = (done.sink, done.keys, done.requests);
         match end {
             PassEnd::Stopped(reason, n_lost) => return Ok(StepEnd::Stopped(reason, n_lost)),
             PassEnd::Read { is_settled: true } => break,
             PassEnd::Read { is_settled: false } => {}
         }
     }
+    if flow.only.is_some() {
+        return Ok(StepEnd::Sampled);
+    }
     context.reporter.on(&Event::Finishing { step: number });
-    finish::finish(finish::Finish { step: number, name, source, sink, limit }, context, recovered).await
+    let finish = finish::Finish {
+        step: number,
+        name,
+        source,
+        sink,
+        limit,
+        samples: handler.samples().max(1),
+        until: flow.until,
+    };
+    finish::finish(finish, context, recovered).await
+}
+
+/// Counts the records beside the run, for those who look at it. Dropping what is returned ends the telling.
+fn count(
+    step: StepNumber,
+    source: &Arc<dyn Source>,
+    samples: u32,
+    limit: Option<u64>,
+    reporter: &Arc<dyn Reporter>,
+) -> Counting {
+    let (source, reporter) = (Arc::clone(source), Arc::clone(reporter));
+    Counting(tokio::spawn(async move {
+        // A source that cannot be counted cannot be read either, which is told where it is read.
+        let counted = tokio::task::spawn_blocking(move || source.count()).await;
+        if let Ok(Ok(Some(n))) = counted {
+            let n_records = n.min(limit.unwrap_or(u64::MAX)).saturating_mul(u64::from(samples.max(1)));
+            reporter.on(&Event::Counted { step, n_records });
+        }
+    }))
+}
+
+struct Counting(tokio::task::JoinHandle<()>);
+
+impl Drop for Counting {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Begins a process's work on a run: journals that it began, and how many answers were lost with the process before.

@@ -11,5 +11,5 @@ mod scripted;
 pub use clock::SteppingClock;
 pub use crash_disk::CrashDisk;
 pub use draw::Draw;
-pub use memory::{MemoryJournal, MemorySink, MemorySource, Shown};
+pub use memory::{MemoryJournal, MemoryRequests, MemorySink, MemorySource, Shown};
 pub use scripted::{Reply, ScriptedHandler, answer};

@@ -13,8 +13,8 @@ use bytes::Bytes;
 use domain::{
     BoxFuture, EndClass, Entry, Header, Located, Origin, Outcome, Read, Record, RecordKey, SkipReason, StepNumber,
     ports::{
-        Artefact, Change, Fingerprint, Found, Inspected, Journal, JournalError, Merge, Outcomes, Projection, Records,
-        Sink, SinkError, Source, SourceError, Starts,
+        Artefact, Change, Fingerprint, Found, Inspected, Journal, JournalError, KeyTableError, Merge, Outcomes,
+        Projection, Records, Recovered, RequestTable, Sink, SinkError, Source, SourceError, Starts,
     },
 };
 use serde_json::value::RawValue;
@@ -174,6 +174,41 @@ impl MemoryJournal {
         self.entries.lock().expect("no holder panics").clone()
     }
 
+    /// Returns what a process would know that opens the journal now: what is settled, how, and what was billed.
+    #[must_use]
+    pub fn recovered(&self) -> Recovered {
+        let mut recovered = Recovered::default();
+        let mut ended: HashMap<RecordKey, EndClass> = HashMap::new();
+        for entry in self.entries() {
+            let (key, meta) = match entry.header {
+                Header::Outcome(outcome) => {
+                    ended.insert(outcome.key, outcome.end.class());
+                    if outcome.reparsed {
+                        continue;
+                    }
+                    (outcome.key, outcome.meta)
+                }
+                Header::Attempted(attempted) => (attempted.key, attempted.meta),
+                Header::Reopened(reopened) => {
+                    ended.remove(&reopened.key);
+                    continue;
+                }
+                _ => continue,
+            };
+            if let Some(usage) = meta.usage {
+                recovered.billed.entry(key.step).or_default().add(&meta.upstream.unwrap_or_default(), usage);
+            }
+        }
+        for (key, class) in ended {
+            recovered.settled.insert(&key);
+            recovered.tally.entry(key.step).or_default().add(class);
+            if class == EndClass::Succeeded {
+                recovered.succeeded.insert(&key);
+            }
+        }
+        recovered
+    }
+
     /// Lets every append take so long.
     pub fn commits_take(&self, time: Duration) {
         *self.commits_take.lock().expect("no holder panics") = time;
@@ -235,5 +270,20 @@ struct MemoryOutcomes(HashMap<RecordKey, Entry>);
 impl Outcomes for MemoryOutcomes {
     fn of(&mut self, key: &RecordKey) -> Result<Found, JournalError> {
         Ok(self.0.get(key).map_or(Found::Nothing, |entry| Found::Outcome(Box::new(entry.clone()))))
+    }
+}
+
+/// A table of requests that outlives the process that fills it.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryRequests(Arc<Mutex<HashMap<u128, Located>>>);
+
+impl RequestTable for MemoryRequests {
+    fn put(&mut self, request: u128, at: Located) -> Result<(), KeyTableError> {
+        self.0.lock().expect("no holder panics").insert(request, at);
+        Ok(())
+    }
+
+    fn get(&self, request: u128) -> Result<Option<Located>, KeyTableError> {
+        Ok(self.0.lock().expect("no holder panics").get(&request).copied())
     }
 }

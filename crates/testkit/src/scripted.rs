@@ -7,7 +7,8 @@ use std::{
 
 use bytes::Bytes;
 use domain::{
-    Answer, AnswerMeta, BoxFuture, Failure, FailureKind, Planned, Record, RecordKey, Unplanned, Waiting, WorkItem,
+    Answer, AnswerMeta, BoxFuture, Failure, FailureKind, Outcome, Planned, Record, RecordKey, Unplanned, Usage,
+    Waiting, WorkItem,
     ports::{AttemptContext, Ended, Handler, NotBefore, Permit, Reserve},
 };
 use serde_json::value::RawValue;
@@ -40,7 +41,14 @@ pub struct ScriptedHandler {
     asked: Mutex<Vec<(RecordKey, tokio::time::Instant)>>,
     closed: Mutex<Option<Failure>>,
     cool_until: Mutex<Option<Instant>>,
+    samples: u32,
+    requests: Option<Requests>,
+    usage: Option<Usage>,
+    rule: Option<Rule>,
 }
+
+type Requests = Box<dyn Fn(&Record) -> u128 + Send + Sync>;
+type Rule = Box<dyn Fn(&Record, &Bytes) -> Result<Answer, Failure> + Send + Sync>;
 
 struct Place {
     permit: Option<OwnedSemaphorePermit>,
@@ -65,7 +73,46 @@ impl ScriptedHandler {
             asked: Mutex::default(),
             closed: Mutex::default(),
             cool_until: Mutex::default(),
+            samples: 1,
+            requests: None,
+            usage: None,
+            rule: None,
         }
+    }
+
+    /// Lets each record be worked on so often.
+    #[must_use]
+    pub fn sampling(mut self, samples: u32) -> Self {
+        self.samples = samples;
+        self
+    }
+
+    /// Lets records make the request of this number.
+    #[must_use]
+    pub fn requesting(mut self, requests: impl Fn(&Record) -> u128 + Send + Sync + 'static) -> Self {
+        self.requests = Some(Box::new(requests));
+        self
+    }
+
+    /// Lets each answer be billed with so much, by the upstream `scripted`.
+    #[must_use]
+    pub fn billing(mut self, usage: Usage) -> Self {
+        self.usage = Some(usage);
+        self
+    }
+
+    /// Lets answers that were paid for be judged again by this rule.
+    #[must_use]
+    pub fn judging(
+        mut self,
+        rule: impl Fn(&Record, &Bytes) -> Result<Answer, Failure> + Send + Sync + 'static,
+    ) -> Self {
+        self.rule = Some(Box::new(rule));
+        self
+    }
+
+    fn meta(&self) -> AnswerMeta {
+        AnswerMeta { usage: self.usage, upstream: Some("scripted".to_owned()), ..AnswerMeta::default() }
     }
 
     /// Returns what was asked, and when (in the runtime's time), in order.
@@ -89,7 +136,20 @@ pub fn answer(text: &str) -> Answer {
 
 impl Handler for ScriptedHandler {
     fn plan(&self, record: &Record) -> Result<Planned, Unplanned> {
-        Ok(Planned { body: record.bytes.clone(), request: None, tokens: 1 })
+        let request = self.requests.as_ref().map(|request| request(record));
+        Ok(Planned { body: record.bytes.clone(), request, tokens: 1 })
+    }
+
+    fn samples(&self) -> u32 {
+        self.samples
+    }
+
+    fn judge_again(&self, record: &Record, outcome: &Outcome, raw: &Bytes) -> Option<Ended> {
+        let rule = self.rule.as_ref()?;
+        Some(match rule(record, raw) {
+            Ok(answer) => Ended::Done(Answer { meta: outcome.meta.clone(), ..answer }),
+            Err(failure) => Ended::Failed(failure, raw.clone(), outcome.meta.clone()),
+        })
     }
 
     fn reserve(&self, _item: &WorkItem, _deadline: Instant) -> Reserve {
@@ -120,12 +180,12 @@ impl Handler for ScriptedHandler {
                 asked.push((key, tokio::time::Instant::now()));
                 n_before
             };
-            let failed = |failure| Ended::Failed(failure, Bytes::from_static(b"raw"), AnswerMeta::default());
+            let failed = |failure| Ended::Failed(failure, Bytes::from_static(b"raw"), self.meta());
             let reply = (self.script)(key, n_before as u32);
             let ended = match reply {
                 Reply::Answer(after) => {
                     tokio::time::sleep(after).await;
-                    Ended::Done(answer(&key.position.to_string()))
+                    Ended::Done(Answer { meta: self.meta(), ..answer(&key.position.to_string()) })
                 }
                 Reply::Fail(after, failure) => {
                     tokio::time::sleep(after).await;

@@ -1,6 +1,6 @@
 //! The account of a step: computed from the journal, record by record, while the outputs are written.
 
-use domain::{EndClass, Tally, Usage, ports::Artefact};
+use domain::{Billed, End, EndClass, Failure, FailureKind, Tally, Usage, ports::Artefact};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -39,8 +39,19 @@ pub struct StepAccount {
     pub asked_again_after_crash: u64,
     /// Processes that worked on the run.
     pub processes: u64,
+    /// Records that took the answer to another one's identical request (`dedupe`): nothing was asked for them.
+    pub duplicates: u64,
+    /// Answers that were judged again by other rules (`reparse`).
+    pub reparsed: u64,
+    /// Where records are asked for until so many answers are accepted: records that have fewer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub short: Option<u64>,
+    /// Failed records by why their answers are not what was asked for.
+    pub failed_by_reason: BTreeMap<&'static str, u64>,
     /// Tokens billed for the answers that counted, where the upstream said so.
     pub usage: Usage,
+    /// Tokens billed by each upstream for all answers that came, those that failed included.
+    pub billed: Billed,
     /// The files written.
     pub artefacts: Vec<Artefact>,
     #[serde(skip)]
@@ -70,6 +81,11 @@ impl StepAccount {
         self.tally.add(outcome.end.class());
         self.attempts += u64::from(outcome.attempts);
         self.restored += u64::from(outcome.restored);
+        self.duplicates += u64::from(outcome.same_as.is_some());
+        self.reparsed += u64::from(outcome.reparsed);
+        if let End::Failed(Failure { reason: Some(reason), .. }) = &outcome.end {
+            *self.failed_by_reason.entry(reason.word()).or_default() += 1;
+        }
         if let Some(usage) = outcome.meta.usage {
             self.usage.add(usage);
         }
@@ -94,16 +110,19 @@ impl StepAccount {
     /// Compares with what the pipeline tolerates; see [`check`].
     #[must_use]
     pub fn check(&self, tolerated_failed: u64, tolerated_skipped: u64) -> Checked {
-        if self.adds_up { check(&self.tally, tolerated_failed, tolerated_skipped) } else { Checked::Open }
+        if self.adds_up { check(&self.tally, self.short, tolerated_failed, tolerated_skipped) } else { Checked::Open }
     }
 }
 
 /// Compares how records ended with what the pipeline tolerates: so many failed ones (missing ones among them), and so
-/// many skipped ones, those not counted in which there was nothing to do.
+/// many skipped ones, those not counted in which there was nothing to do. Where records are asked for until so many
+/// answers are accepted, `short` records have fewer, and it is they that count as failed: a candidate that was turned
+/// down did its part.
 #[must_use]
-pub fn check(tally: &Tally, tolerated_failed: u64, tolerated_skipped: u64) -> Checked {
-    let is_beyond = tally.n_failed() + tally.missing > tolerated_failed
-        || tally.n_skipped_unexpected() > tolerated_skipped
-        || tally.cancelled > 0;
+pub fn check(tally: &Tally, short: Option<u64>, tolerated_failed: u64, tolerated_skipped: u64) -> Checked {
+    let turned_down = tally.failed.get(&FailureKind::NotAccepted).copied().unwrap_or_default();
+    let failed = short.unwrap_or_else(|| tally.n_failed() - turned_down + tally.missing);
+    let is_beyond =
+        failed > tolerated_failed || tally.n_skipped_unexpected() > tolerated_skipped || tally.cancelled > 0;
     if is_beyond { Checked::BeyondTolerance } else { Checked::Done }
 }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use domain::{
-    AnswerMeta, End, Entry, Header, Planned, Read, RecordKey, StepNumber,
+    AnswerMeta, End, Entry, Header, Outcome, Planned, Read, Record, RecordKey, SampleNumber, StepNumber,
     ports::{Found, Merge, Outcomes, Recovered, Sink, Source, Starts},
 };
 
 use super::StepAccount;
 use crate::{
-    dispatch::blocking,
+    dispatch::{Until, blocking},
     execute,
     run::{Context, EngineError, StepEnd},
 };
@@ -22,6 +22,8 @@ pub(crate) struct Finish {
     pub(crate) source: Arc<dyn Source>,
     pub(crate) sink: Box<dyn Sink>,
     pub(crate) limit: Option<u64>,
+    pub(crate) samples: SampleNumber,
+    pub(crate) until: Option<Until>,
 }
 
 /// What is carried from batch to batch; it moves to the blocking thread and back.
@@ -32,6 +34,8 @@ struct Merging {
     account: StepAccount,
     step: StepNumber,
     source_name: String,
+    samples: SampleNumber,
+    until: Option<Until>,
     /// Answers taken back from the live output: journaled before the outputs are in place.
     restored: Vec<Entry>,
     at: domain::Timestamp,
@@ -42,7 +46,7 @@ const BATCH: usize = 512;
 
 /// Writes the outputs and closes the account.
 pub(crate) async fn finish(finish: Finish, context: &Context, recovered: &Recovered) -> Result<StepEnd, EngineError> {
-    let Finish { step, name, source, mut sink, limit } = finish;
+    let Finish { step, name, source, mut sink, limit, samples, until } = finish;
     let journal = Arc::clone(&context.journal);
     let (outcomes, merge, sink) = blocking(move || -> Result<_, EngineError> {
         let outcomes = journal.outcomes(step)?;
@@ -50,10 +54,11 @@ pub(crate) async fn finish(finish: Finish, context: &Context, recovered: &Recove
         Ok((outcomes, merge, sink))
     })
     .await??;
-    let account = StepAccount::open(name, recovered.n_processes, recovered.n_asked_again_before);
+    let mut account = StepAccount::open(name, recovered.n_processes, recovered.n_asked_again_before);
+    account.short = until.map(|_| 0);
     let source_name = source.name();
     let (restored, at) = (Vec::new(), context.clock.now());
-    let mut merging = Merging { outcomes, merge, sink, account, step, source_name, restored, at };
+    let mut merging = Merging { outcomes, merge, sink, account, step, source_name, samples, until, restored, at };
     let mut records = source.open(&Starts::new())?;
     loop {
         let mut reads = records.next(BATCH).await?;
@@ -67,6 +72,7 @@ pub(crate) async fn finish(finish: Finish, context: &Context, recovered: &Recove
     if !restored.is_empty() {
         context.journal.append(restored).await?;
     }
+    account.billed = recovered.billed.get(&step).cloned().unwrap_or_default();
     account.close();
     if !account.adds_up {
         // The outputs are written when they are complete, and not before; what is there stays there.
@@ -79,41 +85,66 @@ pub(crate) async fn finish(finish: Finish, context: &Context, recovered: &Recove
 impl Merging {
     fn take(&mut self, reads: Vec<Read>) -> Result<(), EngineError> {
         for Read { mut record, .. } in reads {
-            record.key = RecordKey { step: self.step, ..record.key };
-            let entry = match self.outcomes.of(&record.key)? {
-                Found::Outcome(entry) => *entry,
-                Found::Nothing => {
-                    self.account.records += 1;
-                    self.account.unsettled += 1;
-                    continue;
+            let (mut n_accepted, mut is_worked_on) = (0, true);
+            for sample in 0..self.samples {
+                record.key = RecordKey { step: self.step, sample, ..record.key };
+                if self.until.is_some_and(|until| n_accepted >= until.accepted) {
+                    break;
                 }
-                Found::Damaged(_) => match self.sink.restore(&record)? {
-                    Some(output) => {
-                        let (planned, meta) = (Planned::default(), AnswerMeta::default());
-                        let mut entry =
-                            execute::outcome(&record, &planned, End::Succeeded, Bytes::new(), meta, 1, self.at);
-                        if let Header::Outcome(outcome) = &mut entry.header {
-                            outcome.output = Some(output);
-                            outcome.restored = true;
-                        }
-                        self.restored.push(entry.clone());
-                        entry
-                    }
-                    None => {
-                        self.account.records += 1;
-                        self.account.damaged += 1;
-                        continue;
-                    }
-                },
-            };
-            let Header::Outcome(outcome) = entry.header else { continue };
-            if outcome.hash != record.hash() {
-                let (source_name, line) = (self.source_name.clone(), record.origin.line);
-                return Err(EngineError::SourceChanged { source_name, line });
+                let Some(outcome) = self.outcome_of(&record, is_worked_on)? else { continue };
+                if outcome.hash != record.hash() {
+                    let (source_name, line) = (self.source_name.clone(), record.origin.line);
+                    return Err(EngineError::SourceChanged { source_name, line });
+                }
+                n_accepted += u32::from(outcome.end == End::Succeeded);
+                // What stood in the way of the record before any attempt stands with its first sample, for all of them.
+                is_worked_on = sample > 0
+                    || outcome.attempts > 0
+                    || outcome.same_as.is_some()
+                    || outcome.restored
+                    || outcome.end == End::Cancelled;
+                self.account.add(&outcome);
+                self.merge.write(&record, &outcome)?;
+                if !is_worked_on {
+                    break;
+                }
             }
-            self.account.add(&outcome);
-            self.merge.write(&record, &outcome)?;
+            if self.until.is_some_and(|until| n_accepted < until.accepted && is_worked_on) {
+                self.account.short = Some(self.account.short.unwrap_or_default() + 1);
+            }
         }
         Ok(())
+    }
+
+    /// Finds the outcome of a record, taking it back from the live output where the journal's copy is damaged. Books
+    /// records that have none.
+    fn outcome_of(&mut self, record: &Record, is_expected: bool) -> Result<Option<Box<Outcome>>, EngineError> {
+        let entry = match self.outcomes.of(&record.key)? {
+            Found::Outcome(entry) => *entry,
+            Found::Nothing => {
+                self.account.records += u64::from(is_expected);
+                self.account.unsettled += u64::from(is_expected);
+                return Ok(None);
+            }
+            Found::Damaged(_) => match self.sink.restore(record)? {
+                Some(output) => {
+                    let (planned, meta) = (Planned::default(), AnswerMeta::default());
+                    let mut entry = execute::outcome(record, &planned, End::Succeeded, Bytes::new(), meta, 1, self.at);
+                    if let Header::Outcome(outcome) = &mut entry.header {
+                        outcome.output = Some(output);
+                        outcome.restored = true;
+                    }
+                    self.restored.push(entry.clone());
+                    entry
+                }
+                None => {
+                    self.account.records += 1;
+                    self.account.damaged += 1;
+                    return Ok(None);
+                }
+            },
+        };
+        let Header::Outcome(outcome) = entry.header else { return Ok(None) };
+        Ok(Some(outcome))
     }
 }

@@ -114,6 +114,7 @@ async fn steps(work: &SmallWork, shown: &Shown, context: &Context, recovered: &m
         flow: flow.clone(),
         limit: None,
         keys: None,
+        requests: None,
     };
     let account = finished(run_step(first, context, recovered).await.unwrap());
     if work.kind != Kind::Scrape {
@@ -129,6 +130,7 @@ async fn steps(work: &SmallWork, shown: &Shown, context: &Context, recovered: &m
         flow,
         limit: None,
         keys: None,
+        requests: None,
     };
     finished(run_step(rows, context, recovered).await.unwrap())
 }

@@ -4,4 +4,5 @@
 mod control;
 mod five_kinds;
 mod flow;
+mod main_job;
 mod story;

@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use domain::{
     Reporter,
-    ports::{Handler, Recovered},
+    ports::{Handler, Recovered, RequestTable},
 };
 use engine::{Backoff, Budgets, Context, Control, EngineError, Flow, Step, StepAccount, StepEnd, run_step};
-use testkit::{MemoryJournal, MemorySink, MemorySource, Reply, ScriptedHandler, Shown, SteppingClock};
+use testkit::{MemoryJournal, MemoryRequests, MemorySink, MemorySource, Reply, ScriptedHandler, Shown, SteppingClock};
 use tokio::{sync::watch, time::Instant};
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
@@ -52,6 +52,20 @@ impl Story {
     }
 
     pub(crate) async fn run_with(&self, reporter: Arc<dyn Reporter>) -> Result<StepEnd, EngineError> {
+        self.run_from(&mut Recovered::default(), None, reporter).await
+    }
+
+    /// Goes on with what the journal has, as another process does.
+    pub(crate) async fn goes_on(&self, requests: Option<MemoryRequests>) -> Result<StepEnd, EngineError> {
+        self.run_from(&mut self.journal.recovered(), requests, Arc::new(())).await
+    }
+
+    async fn run_from(
+        &self,
+        recovered: &mut Recovered,
+        requests: Option<MemoryRequests>,
+        reporter: Arc<dyn Reporter>,
+    ) -> Result<StepEnd, EngineError> {
         let context = Context {
             journal: Arc::new(self.journal.clone()),
             clock: Arc::new(SteppingClock::new(1)),
@@ -59,8 +73,9 @@ impl Story {
             control: self.control.subscribe(),
             version: "test".to_owned(),
         };
-        let step = step(self.source.clone(), self.handler.clone(), &self.shown, self.flow.clone());
-        run_step(step, &context, &mut Recovered::default()).await
+        let mut step = step(self.source.clone(), self.handler.clone(), &self.shown, self.flow.clone());
+        step.requests = requests.map(|requests| Box::new(requests) as Box<dyn RequestTable>);
+        run_step(step, &context, recovered).await
     }
 
     pub(crate) async fn finished(&self) -> (StepAccount, Duration) {
@@ -87,5 +102,6 @@ pub(crate) fn step(source: MemorySource, handler: Arc<dyn Handler>, shown: &Show
         flow,
         limit: None,
         keys: None,
+        requests: None,
     }
 }
