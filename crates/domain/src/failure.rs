@@ -127,10 +127,10 @@ impl FailureKind {
     pub fn group(self) -> Option<FailureGroup> {
         match self {
             Self::Throttled | Self::Unavailable | Self::Timeout | Self::Missing => Some(FailureGroup::Api),
-            Self::InvalidOutput => Some(FailureGroup::Content),
+            // A refusal is final unless the pipeline says otherwise; see [`Failure::is_final`].
+            Self::InvalidOutput | Self::Refused => Some(FailureGroup::Content),
             Self::Internal => Some(FailureGroup::System),
-            Self::Refused
-            | Self::Rejected
+            Self::Rejected
             | Self::Unauthorized
             | Self::ExhaustedCredit
             | Self::WriteRejected
@@ -194,13 +194,16 @@ pub struct Failure {
     /// Why an answer is not what was asked for, where it is an answer that failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
+    /// Asking again is not wanted, whatever the kind: the pipeline says what such an answer is worth.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_final: bool,
 }
 
 impl Failure {
     /// Makes a failure that the record pays for.
     #[must_use]
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), retry_after_ms: None, cost: Cost::Record, reason: None }
+        Self { kind, message: message.into(), retry_after_ms: None, cost: Cost::Record, reason: None, is_final: false }
     }
 
     /// Adds why an answer is not what was asked for.
@@ -208,6 +211,19 @@ impl Failure {
     pub fn because(mut self, reason: Reason) -> Self {
         self.reason = Some(reason);
         self
+    }
+
+    /// Makes it the last one: the record is not asked about again.
+    #[must_use]
+    pub fn finally(mut self) -> Self {
+        self.is_final = true;
+        self
+    }
+
+    /// Returns the group whose budget pays for asking again, or `None` where it is not asked again.
+    #[must_use]
+    pub fn group(&self) -> Option<FailureGroup> {
+        if self.is_final { None } else { self.kind.group() }
     }
 
     /// Makes the lane pay.

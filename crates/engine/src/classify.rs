@@ -20,7 +20,7 @@ pub(crate) fn classify(failure: &Failure, spent: &mut Spent, budgets: &Budgets) 
     if failure.cost == Cost::Lane {
         return Disposition::PauseLane;
     }
-    let Some(group) = failure.kind.group() else { return Disposition::GiveUp };
+    let Some(group) = failure.group() else { return Disposition::GiveUp };
     spent.add(group);
     if spent.of(group) <= budgets.of(group) { Disposition::Retry } else { Disposition::GiveUp }
 }
@@ -42,6 +42,11 @@ mod tests {
         assert_eq!(of(FailureKind::InvalidOutput), Disposition::GiveUp);
         assert_eq!(of(FailureKind::Internal), Disposition::GiveUp);
         assert_eq!(of(FailureKind::Rejected), Disposition::GiveUp);
+        let mut fresh = Spent::default();
+        let declined = Failure::new(FailureKind::Refused, "");
+        assert_eq!(classify(&declined.clone().finally(), &mut fresh, &budgets), Disposition::GiveUp);
+        assert_eq!(fresh, Spent::default(), "what is final is charged to nobody");
+        assert_eq!(classify(&declined, &mut fresh, &budgets), Disposition::Retry);
         let throttled = Failure::new(FailureKind::Throttled, "").costing_the_lane();
         assert_eq!(classify(&throttled, &mut spent, &budgets), Disposition::PauseLane);
     }

@@ -62,12 +62,12 @@ fn content_of<'a>(body: &'a [u8], meta: &mut AnswerMeta) -> Result<Cow<'a, str>,
 
     let invalid = |what: &str| Err(Failure::new(FailureKind::InvalidOutput, what));
     if let Some(refusal) = refusal.filter(|text| !text.trim().is_empty()) {
-        return Err(Failure::new(FailureKind::Refused, format!("the model declined: {}", cut(&refusal))));
+        return Err(Failure::new(FailureKind::Refused, format!("the model declined: {}", cut(&refusal))).finally());
     }
     let is_empty = content.trim().is_empty();
     match finish_reason.as_deref() {
         Some("content_filter") => {
-            Err(Failure::new(FailureKind::Refused, "the upstream's content filter stopped the answer"))
+            Err(Failure::new(FailureKind::Refused, "the upstream's content filter stopped the answer").finally())
         }
         Some("length" | "max_tokens") if is_empty && has_reasoning => {
             invalid("the model spent all of `max_tokens` on its reasoning; raise `max_tokens` in `parameters`")
