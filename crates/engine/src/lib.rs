@@ -28,4 +28,4 @@ pub use finish::{Checked, StepAccount, check};
 pub use reparse::{Reparse, Reparsed, reopening, reparse};
 pub use retry::{Backoff, Budgets, Pause};
 pub use run::{Context, Control, EngineError, Flow, Step, StepEnd, begin, conclude, run_step};
-pub use status::{Snapshot, Status};
+pub use status::{Latency, Snapshot, Status};
