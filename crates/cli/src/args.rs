@@ -22,6 +22,13 @@ pub(crate) enum Command {
     Run(Run),
     /// Find every mistake in a pipeline file, without asking anything.
     Check(Check),
+    /// Try the failed records of a run again.
+    Retry(Retry),
+    /// Apply a mended field list, rule or policy to the answers that were paid for, and ask again only for what then
+    /// fails.
+    Reparse(Reparse),
+    /// Call a run off: what is in flight ends, all other records end as cancelled, and the outputs are written.
+    Cancel(Cancel),
     /// List runs, and look after them.
     Runs(Runs),
     /// Be a vendor that follows a script: an OpenAI-shaped server on loopback, for tests and rehearsals.
@@ -32,7 +39,7 @@ pub(crate) enum Command {
 }
 
 /// Where Tidemill keeps what must survive.
-#[derive(Debug, ClapArgs)]
+#[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct State {
     /// The folder for journals and manifests; users' outputs go elsewhere.
     #[arg(long, value_name = "DIR", default_value = ".tidemill")]
@@ -58,6 +65,15 @@ pub(crate) struct Run {
     /// The run's id; a name and the time of its start unless given.
     #[arg(long, value_name = "ID")]
     pub(crate) task_id: Option<String>,
+    /// Work on N records drawn at random, show their answers, and stop. A later run goes on with the others.
+    #[arg(long, value_name = "N")]
+    pub(crate) sample: Option<u64>,
+    /// Show a sample's prompts and answers side by side instead of JSON.
+    #[arg(long, requires = "sample")]
+    pub(crate) preview: bool,
+    /// The seed of the draw: the same seed draws the same records.
+    #[arg(long, value_name = "N", requires = "sample")]
+    pub(crate) seed: Option<u64>,
     /// Ask again for records whose answers in the journal are damaged. They are paid for twice.
     #[arg(long)]
     pub(crate) reask_damaged: bool,
@@ -66,6 +82,27 @@ pub(crate) struct Run {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) state: State,
+}
+
+impl Run {
+    /// A run of `file` with nothing else said.
+    pub(crate) fn of(file: PathBuf) -> Self {
+        let state = State { state: PathBuf::new() };
+        Self {
+            file,
+            models: None,
+            limit: None,
+            fresh: false,
+            resume: false,
+            task_id: None,
+            sample: None,
+            preview: false,
+            seed: None,
+            reask_damaged: false,
+            json: false,
+            state,
+        }
+    }
 }
 
 #[derive(Debug, ClapArgs)]
@@ -78,6 +115,49 @@ pub(crate) struct Check {
     /// Print mistakes to standard output as JSON, one a line.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// A run that exists, and how to work on it.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Existing {
+    /// The run: its id, the beginning of its id, or `latest`.
+    pub(crate) run: String,
+    /// Use this models file instead of the one that the run used last.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) models: Option<PathBuf>,
+    /// Print the account to standard output as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Retry {
+    #[command(flatten)]
+    pub(crate) existing: Existing,
+    /// Only records that failed in this way: a kind such as `invalid_output` or `timeout`, a reason such as `length`,
+    /// `cancelled` or `missing`. May be given several times.
+    #[arg(long = "kind", value_name = "KIND", value_parser = crate::commands::kinds())]
+    pub(crate) kinds: Vec<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Reparse {
+    #[command(flatten)]
+    pub(crate) existing: Existing,
+    /// Ask for nothing: what fails by the new rules ends as failed (`tidemill retry` asks for it later).
+    #[arg(long)]
+    pub(crate) no_ask: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Cancel {
+    #[command(flatten)]
+    pub(crate) existing: Existing,
+    /// Return at once, where another process works on the run, instead of waiting until it is over.
+    #[arg(long)]
+    pub(crate) no_wait: bool,
 }
 
 #[derive(Debug, ClapArgs)]

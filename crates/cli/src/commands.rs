@@ -1,7 +1,9 @@
 //! The verbs.
 
+mod again;
 mod check;
 mod choose;
+mod messages;
 mod reference;
 mod run;
 mod runs;
@@ -20,8 +22,18 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
     match args.command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Retry(args) => again::retry(&args),
+        Command::Reparse(args) => again::reparse(&args),
+        Command::Cancel(args) => again::cancel(&args),
         Command::Runs(args) => runs::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Reference(args) => reference::run(&args),
     }
+}
+
+/// The words that `--kind` takes.
+pub(crate) fn kinds() -> clap::builder::PossibleValuesParser {
+    let kinds = domain::FailureKind::ALL.into_iter().map(domain::FailureKind::word);
+    let reasons = domain::Reason::ALL.into_iter().map(domain::Reason::word);
+    kinds.chain(reasons).chain(["cancelled"]).collect::<Vec<_>>().into()
 }

@@ -1,5 +1,6 @@
 //! The pipeline file: what it may hold, and what only the whole of it can tell.
 
+mod budget;
 mod check;
 
 use std::{borrow::Cow, fmt, path::PathBuf};
@@ -9,6 +10,7 @@ use serde::{Deserialize, Deserializer, de};
 use simulate::Span;
 use work::prompt::{Prompt, Require};
 
+use budget::BudgetConfig;
 pub(crate) use check::{Ready, check};
 
 /// A pipeline: one or more steps, each from a source through work to a sink.
@@ -25,6 +27,9 @@ pub(crate) struct Pipeline {
     /// The models file, relative to the folder of this file. `--models` names another one.
     #[serde(default)]
     pub(crate) models: Option<PathBuf>,
+    /// The most that the run may spend.
+    #[serde(default)]
+    pub(crate) budget: Option<BudgetConfig>,
     /// The steps by name, in the order in which they run.
     #[schemars(extend("minProperties" = 1))]
     pub(crate) steps: Steps,

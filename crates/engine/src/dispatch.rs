@@ -212,7 +212,7 @@ struct Flowing<'a> {
     is_paused: bool,
     /// Whether the user called the run off; items that are left gather in `called_off`.
     is_called_off: bool,
-    called_off: Vec<Box<Item>>,
+    called_off: Vec<Item>,
     stopping: Option<StopReason>,
     stop_at: Option<Instant>,
 }

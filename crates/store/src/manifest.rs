@@ -9,6 +9,7 @@ use std::{
 use domain::{
     Timestamp,
     ports::{Artefact, Fingerprint},
+    price::Prices,
 };
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +82,12 @@ pub struct Manifest {
     pub begun: Timestamp,
     /// The version that began it.
     pub version: String,
+    /// The models file that the run used last, absolute.
+    #[serde(default)]
+    pub models_file: Option<PathBuf>,
+    /// What tokens cost by that file, so that a report can be made without it.
+    #[serde(default)]
+    pub prices: Prices,
     /// `--limit`, if the run was given one.
     #[serde(default)]
     pub limit: Option<u64>,
@@ -99,6 +106,9 @@ pub struct Manifest {
     /// run is done.
     #[serde(default)]
     pub n_records: BTreeMap<String, u64>,
+    /// Records that have fewer accepted answers than they should, by step, where that was asked for.
+    #[serde(default)]
+    pub short: BTreeMap<String, u64>,
 }
 
 impl Manifest {

@@ -15,7 +15,9 @@ pub(super) struct Chosen {
 }
 
 /// Finds the run that the command line means, or begins one.
-pub(super) fn choose(args: &Run, ready: &Ready, clock: &dyn Clock) -> anyhow::Result<Chosen> {
+///
+/// Parts of a prompt that are named in `may_change` may differ from what the run was begun with: it takes the new ones.
+pub(super) fn choose(args: &Run, ready: &Ready, clock: &dyn Clock, may_change: &[&str]) -> anyhow::Result<Chosen> {
     let state = &args.state.state;
     // Two commands that begin in one moment must not both find that there is no run: one looks at a time.
     let _turn = Turn::take(state).map_err(|error| {
@@ -46,7 +48,18 @@ pub(super) fn choose(args: &Run, ready: &Ready, clock: &dyn Clock) -> anyhow::Re
     if manifest.identity == identity::of(&identity_parts) {
         return Ok(Chosen { folder, manifest, _lock: lock });
     }
-    let what = identity::differences(&manifest.identity_parts, &identity_parts).join(", ");
+    let differences = identity::differences(&manifest.identity_parts, &identity_parts);
+    let is_allowed = |part: &String| {
+        let key = part.split_once(".work.prompt.").map(|(_, key)| key);
+        key.is_some_and(|key| may_change.contains(&key))
+    };
+    if differences.iter().all(is_allowed) {
+        let identity = identity::of(&identity_parts);
+        let manifest = Manifest { identity, identity_parts, frozen: ready.text.clone(), ..manifest };
+        manifest.write(folder.path())?;
+        return Ok(Chosen { folder, manifest, _lock: lock });
+    }
+    let what = differences.join(", ");
     let is_done = manifest.n_records.len() == manifest.n_steps;
     if is_done && !args.resume && args.task_id.is_none() {
         talk::say(format!("the pipeline has changed since run {} was done ({what}): a new run begins", folder.id()));
@@ -129,6 +142,9 @@ fn begin(
         inputs: BTreeMap::new(),
         artefacts: BTreeMap::new(),
         n_records: BTreeMap::new(),
+        short: BTreeMap::new(),
+        models_file: None,
+        prices: domain::price::Prices::default(),
     };
     manifest.write(folder.path())?;
     Ok(Chosen { folder, manifest, _lock: lock })

@@ -123,7 +123,7 @@ fn size(bytes: u64) -> String {
     if bytes < MIB { format!("{} KiB", bytes.div_ceil(1024)) } else { format!("{} MiB", thousands(bytes / MIB)) }
 }
 
-fn find(state: &Path, id: &str) -> anyhow::Result<RunFolder> {
+pub(super) fn find(state: &Path, id: &str) -> anyhow::Result<RunFolder> {
     let folders = RunFolder::list(state)?;
     if let Some(folder) = folders.iter().find(|folder| folder.id() == id) {
         return Ok(folder.clone());

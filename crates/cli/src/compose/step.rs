@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use connect::jsonl::{JsonlSink, JsonlSource, SinkPlaces};
 use domain::{
     StepNumber,
-    ports::{KeyTable, ModelClient, Sink},
+    ports::{KeyTable, ModelClient, Sink, Source},
 };
 use engine::{Backoff, Budgets, Flow, Pause, Step};
 use store::{LocalDisk, RunFolder, UserKeys};
@@ -26,11 +26,14 @@ pub(crate) struct Parts<'a> {
 }
 
 /// Makes the source of a step, for comparing it with what it was.
-pub(crate) fn source(parts: &Parts<'_>) -> JsonlSource {
+///
+/// # Errors
+/// Where standard input cannot be kept.
+pub(crate) fn source(parts: &Parts<'_>) -> anyhow::Result<Arc<dyn Source>> {
     let WorkConfig::Prompt(prompt) = &parts.step.work;
     let place = parts.ready.place(&parts.step.source.jsonl.path);
     let forbidden = parts.step.sink.jsonl.forbidden(&prompt.new_fields());
-    JsonlSource::new(&parts.step.source.jsonl, place, parts.number, forbidden)
+    Ok(Arc::new(JsonlSource::new(&parts.step.source.jsonl, place, parts.number, forbidden)))
 }
 
 /// Makes a step around its source, which was compared with what it was: the length that it had then is how far it is
@@ -39,7 +42,11 @@ pub(crate) fn source(parts: &Parts<'_>) -> JsonlSource {
 /// # Errors
 /// Where its parts do not fit together, which checking the pipeline should have told, or the table of user keys cannot
 /// be opened.
-pub(crate) fn compose(parts: &Parts<'_>, source: JsonlSource, models: Arc<dyn ModelClient>) -> anyhow::Result<Step> {
+pub(crate) fn compose(
+    parts: &Parts<'_>,
+    source: Arc<dyn Source>,
+    models: Arc<dyn ModelClient>,
+) -> anyhow::Result<Step> {
     let Parts { ready, number, name, step, folder, limit, seed } = parts;
     let WorkConfig::Prompt(prompt) = &step.work;
     let input = ready.place(&step.source.jsonl.path);
@@ -58,12 +65,13 @@ pub(crate) fn compose(parts: &Parts<'_>, source: JsonlSource, models: Arc<dyn Mo
     Ok(Step {
         number: *number,
         name: (*name).to_owned(),
-        source: Arc::new(source),
+        source,
         handler: Arc::new(handler),
         sink,
         flow: flow(&step.flow, *seed),
         limit: *limit,
         keys,
+        requests: None,
     })
 }
 
@@ -86,5 +94,6 @@ fn flow(config: &FlowConfig, seed: u64) -> Flow {
         deadline: or(config.deadline, usual.deadline),
         grace: or(config.grace, usual.grace),
         seed,
+        ..usual
     }
 }

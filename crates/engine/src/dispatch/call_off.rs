@@ -44,9 +44,9 @@ impl Flowing<'_> {
     pub(super) fn call_off(&mut self) {
         if self.is_called_off {
             self.held = 0;
-            self.called_off.extend(self.ready.drain(..));
-            self.called_off.extend(self.backoff.drain().map(|queued| queued.item));
-            self.called_off.extend(self.parked.drain().map(|queued| queued.item));
+            self.called_off.extend(self.ready.drain(..).map(|item| *item));
+            self.called_off.extend(self.backoff.drain().map(|queued| *queued.item));
+            self.called_off.extend(self.parked.drain().map(|queued| *queued.item));
             if let Some(duplicates) = &mut self.duplicates {
                 self.called_off.extend(duplicates.take_all());
             }

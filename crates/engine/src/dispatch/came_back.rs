@@ -123,16 +123,16 @@ impl Flowing<'_> {
         match duplicates.look_up(item, &*self.shared.journal, &self.recovered.settled)? {
             Request::New(item) => self.make_ready(item),
             Request::Asked => {}
-            Request::Answered(item, entry) => self.settle_alike(vec![item], &entry),
+            Request::Answered(item, entry) => self.settle_alike(vec![*item], &entry),
         }
         Ok(())
     }
 
     /// Answers records with the answer to their identical request, whose outcome lies at `at`.
-    fn answer_alike(&mut self, items: Vec<Box<Item>>, at: Located) -> Result<(), EngineError> {
+    fn answer_alike(&mut self, items: Vec<Item>, at: Located) -> Result<(), EngineError> {
         let Some(entry) = self.shared.journal.read(at)? else {
             // Damaged in this very moment: then they are asked for themselves.
-            items.into_iter().for_each(|item| self.make_ready(item));
+            items.into_iter().for_each(|item| self.make_ready(Box::new(item)));
             return Ok(());
         };
         if matches!(&entry.header, Header::Outcome(outcome) if outcome.end == End::Cancelled) {
@@ -143,7 +143,7 @@ impl Flowing<'_> {
         Ok(())
     }
 
-    fn settle_alike(&mut self, items: Vec<Box<Item>>, entry: &Entry) {
+    fn settle_alike(&mut self, items: Vec<Item>, entry: &Entry) {
         let now = self.context.clock.now();
         let (mut entries, mut settled) = (Vec::new(), Vec::new());
         for (record, planned) in items.into_iter().flat_map(|item| item.work.members) {

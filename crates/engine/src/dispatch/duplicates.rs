@@ -23,7 +23,7 @@ pub(super) enum Request {
 pub(super) struct Duplicates {
     table: Box<dyn RequestTable>,
     /// By the request of a record that is worked on: others that wait for its end.
-    waiting: HashMap<u128, Vec<Box<Item>>>,
+    waiting: HashMap<u128, Vec<Item>>,
     n_waiting: usize,
     held: usize,
 }
@@ -45,7 +45,7 @@ impl Duplicates {
         if let Some(waiting) = self.waiting.get_mut(&request) {
             self.n_waiting += 1;
             self.held += item.weight();
-            waiting.push(item);
+            waiting.push(*item);
             return Ok(Request::Asked);
         }
         let answered = match self.table.get(request)? {
@@ -65,11 +65,11 @@ impl Duplicates {
     }
 
     /// Books the end of a record that was asked for, which lies at `at`; returns those that waited for it.
-    pub(super) fn settled(&mut self, outcome: &Outcome, at: Located) -> Result<Vec<Box<Item>>, KeyTableError> {
+    pub(super) fn settled(&mut self, outcome: &Outcome, at: Located) -> Result<Vec<Item>, KeyTableError> {
         let Some(request) = outcome.request else { return Ok(Vec::new()) };
         let Some(waiting) = self.waiting.remove(&request) else { return Ok(Vec::new()) };
         self.n_waiting -= waiting.len();
-        self.held -= waiting.iter().map(|item| item.weight()).sum::<usize>();
+        self.held -= waiting.iter().map(Item::weight).sum::<usize>();
         // A record that was called off was not answered.
         if outcome.end != End::Cancelled {
             self.table.put(request, at)?;
@@ -83,7 +83,7 @@ impl Duplicates {
     }
 
     /// Takes all that wait: they are called off.
-    pub(super) fn take_all(&mut self) -> Vec<Box<Item>> {
+    pub(super) fn take_all(&mut self) -> Vec<Item> {
         (self.n_waiting, self.held) = (0, 0);
         self.waiting.values_mut().flat_map(std::mem::take).collect()
     }

@@ -115,7 +115,9 @@ impl StepAccount {
 }
 
 /// Compares how records ended with what the pipeline tolerates: so many failed ones (missing ones among them), and so
-/// many skipped ones, those not counted in which there was nothing to do. Where records are asked for until so many
+/// many skipped ones, those not counted in which there was nothing to do.
+///
+/// Where records are asked for until so many
 /// answers are accepted, `short` records have fewer, and it is they that count as failed: a candidate that was turned
 /// down did its part.
 #[must_use]
