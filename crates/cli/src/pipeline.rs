@@ -2,6 +2,7 @@
 
 mod budget;
 mod check;
+mod routes;
 
 use std::{borrow::Cow, fmt, path::PathBuf};
 

@@ -123,10 +123,27 @@ fn size(bytes: u64) -> String {
     if bytes < MIB { format!("{} KiB", bytes.div_ceil(1024)) } else { format!("{} MiB", thousands(bytes / MIB)) }
 }
 
+/// Finds a run by its id, by the beginning of its id, or as `latest`: the one that was begun last.
 pub(super) fn find(state: &Path, id: &str) -> anyhow::Result<RunFolder> {
     let folders = RunFolder::list(state)?;
     if let Some(folder) = folders.iter().find(|folder| folder.id() == id) {
         return Ok(folder.clone());
+    }
+    if id == "latest" {
+        let begun = |folder: &RunFolder| Manifest::read(folder.path()).ok().map(|manifest| manifest.begun);
+        let latest = folders.iter().filter_map(|folder| Some((begun(folder)?, folder.id(), folder)));
+        if let Some((_, _, folder)) = latest.max_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1))) {
+            return Ok(folder.clone());
+        }
+    }
+    let mut begin_so = folders.iter().filter(|folder| folder.id().starts_with(id));
+    match (begin_so.next(), begin_so.next()) {
+        (Some(only), None) => return Ok(only.clone()),
+        (Some(one), Some(other)) => {
+            let message = format!("`{id}` is the beginning of several ids: `{}`, `{}`", one.id(), other.id());
+            return Err(ConfigurationError(message).into());
+        }
+        (None, _) => {}
     }
     let near = folders
         .iter()

@@ -14,7 +14,7 @@ use domain::{SkipReason, Unplanned, ports::Source as _};
 use gateway::{ModelsFile, Setting};
 use work::prompt::{Inputs, Prompt, Template};
 
-use super::{Pipeline, StepConfig, WorkConfig};
+use super::{BudgetConfig, Pipeline, StepConfig, WorkConfig};
 use crate::{
     compose::{environment, simulated},
     config::{self, Diagnostic, Document, Severity},
@@ -82,6 +82,9 @@ pub(crate) fn check(file: &Path, models: Option<&Path>) -> anyhow::Result<Checke
         Whole { document: &document, file: &absolute, diagnostics, outputs: BTreeMap::new(), environment: None };
     for (name, step) in &pipeline.steps.0 {
         whole.check_step(name, step, models.as_ref());
+    }
+    if let (Some(budget), Some(models)) = (&pipeline.budget, &models) {
+        whole.check_budget(budget, &pipeline, models);
     }
     let Whole { diagnostics, environment, .. } = whole;
     let is_sound = diagnostics.iter().all(|diagnostic| diagnostic.severity != Severity::Error);
@@ -228,6 +231,38 @@ impl Whole<'_> {
         }
         self.check_tables(name, step, &prompt.new_fields());
         self.try_first_record(name, step, prompt);
+    }
+
+    /// A budget of money counts only what has a price in its currency.
+    fn check_budget(&mut self, budget: &BudgetConfig, pipeline: &Pipeline, models: &ModelsFile) {
+        if budget.money.is_empty() || budget.tokens.is_some() {
+            return;
+        }
+        let prices = models.prices();
+        let currencies: Vec<&str> = budget.money.keys().map(String::as_str).collect();
+        let currencies = currencies.join(" and ");
+        let mut seen = Vec::new();
+        for model in pipeline.steps.0.iter().flat_map(|(_, step)| step.models(models)) {
+            if seen.contains(&model.name.as_str()) {
+                continue;
+            }
+            seen.push(model.name.as_str());
+            let message = match prices.0.get(&model.name) {
+                None => format!(
+                    "the budget is in {currencies}, and model `{}` has no price: what it costs would not be counted",
+                    model.name
+                ),
+                Some(price) if !budget.money.contains_key(&price.currency) => format!(
+                    "the budget is in {currencies}, and model `{}` is paid in {}: what it costs would not be counted",
+                    model.name, price.currency
+                ),
+                Some(_) => continue,
+            };
+            let help = "give the model a `price:` in the models file, or add a budget in its currency or in tokens: \
+                        `budget: [5 USD, 2M tokens]`";
+            let diagnostic = self.document.error(deepest(self.document, &["budget"]), message);
+            self.diagnostics.push(diagnostic.help(help));
+        }
     }
 
     fn check_tables(&mut self, name: &str, step: &StepConfig, fields: &[String]) {

@@ -1,0 +1,28 @@
+//! Which models a step may ask.
+
+use gateway::{Model, ModelsFile};
+
+use super::{StepConfig, WorkConfig};
+
+impl StepConfig {
+    /// Returns the routes that the step asks.
+    pub(crate) fn routes(&self) -> Vec<&str> {
+        match &self.work {
+            WorkConfig::Prompt(prompt) => vec![&prompt.model],
+        }
+    }
+
+    /// Returns the models that may answer, some of them twice where several routes lead to them.
+    pub(crate) fn models<'a>(&self, file: &'a ModelsFile) -> Vec<&'a Model> {
+        self.routes().into_iter().flat_map(|route| models_of(file, route)).collect()
+    }
+}
+
+/// Returns the models that a route may lead to.
+pub(crate) fn models_of<'a>(file: &'a ModelsFile, route: &str) -> Vec<&'a Model> {
+    match file.routes.get(route) {
+        Some(names) => file.models.iter().filter(|model| names.contains(&model.name)).collect(),
+        None if route == "auto" && file.models.iter().all(|model| model.name != "auto") => file.models.iter().collect(),
+        None => file.models.iter().filter(|model| model.name == route).collect(),
+    }
+}
