@@ -8,8 +8,10 @@ use domain::{
     ports::{ModelAnswer, ModelClient, ModelRequest, Permit, Reservation, Reserve},
 };
 use provider::transport::Transport;
+use tokio::sync::mpsc;
 
 use crate::{
+    abilities::{AllAbilities, Notice},
     failover,
     forward::{Forward, Wire},
     lanes::{Lanes, Picked},
@@ -19,6 +21,7 @@ use crate::{
 /// The gateway in process.
 pub struct Gateway {
     lanes: Arc<Lanes>,
+    abilities: AllAbilities,
     forward: Arc<dyn Forward>,
     names: Vec<Arc<str>>,
 }
@@ -29,15 +32,23 @@ impl Gateway {
     pub fn new(resolved: &Resolved, transport: Arc<Transport>, clock: Arc<dyn Clock>) -> Self {
         // Waits need only differ between processes, so the time at which this one began is seed enough.
         let seed = clock.now().0;
-        let chats = resolved.upstreams.iter().map(|upstream| upstream.chat.clone()).collect();
-        Self::with_forward(resolved, Arc::new(Wire { chats, transport, clock }), seed)
+        let models = resolved.upstreams.iter().map(|upstream| upstream.model.clone()).collect();
+        Self::with_forward(resolved, Arc::new(Wire { models, transport, clock }), seed)
     }
 
     /// Makes a gateway that sends through `forward`.
     #[must_use]
     pub fn with_forward(resolved: &Resolved, forward: Arc<dyn Forward>, seed: u64) -> Self {
         let names = resolved.upstreams.iter().map(|upstream| Arc::clone(&upstream.name)).collect();
-        Self { lanes: Arc::new(Lanes::new(resolved, seed)), forward, names }
+        let (lanes, abilities) = (Arc::new(Lanes::new(resolved, seed)), AllAbilities::new(resolved));
+        Self { lanes, abilities, forward, names }
+    }
+
+    /// Returns what tells what is found out about upstreams while they are asked, each thing once, from the beginning;
+    /// nothing where somebody else has taken it.
+    #[must_use]
+    pub fn notices(&self) -> Option<mpsc::Receiver<Notice>> {
+        self.abilities.notices()
     }
 
     /// Returns whether `route` is the name of a route or a model here.
@@ -62,7 +73,7 @@ impl ModelClient for Gateway {
     }
 
     fn complete(&self, request: ModelRequest, permit: Permit) -> BoxFuture<'_, Result<ModelAnswer, (Failure, Bytes)>> {
-        Box::pin(failover::attempt(&self.lanes, &*self.forward, &self.names, request, permit))
+        Box::pin(failover::attempt(&self.lanes, &*self.forward, &self.abilities, &self.names, request, permit))
     }
 }
 

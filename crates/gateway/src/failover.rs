@@ -1,16 +1,20 @@
 //! One attempt: one upstream after the other, each asked at most once.
+//!
+//! An upstream that refuses a request for what it asks beyond the question itself is asked again at once, for less: it has
+//! not begun to work on it. That is no retry over time, and it ends, since there is ever less to ask for.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use domain::{
     Cost, Failure, FailureKind,
     ports::{ModelAnswer, ModelRequest, Permit},
 };
-use provider::Failed;
+use provider::{Failed, Lack, Question, Replied};
 use tokio::time::Instant;
 
 use crate::{
+    abilities::AllAbilities,
     forward::Forward,
     lanes::{Lanes, Picked, Place},
 };
@@ -20,6 +24,7 @@ use crate::{
 pub(crate) async fn attempt(
     lanes: &Arc<Lanes>,
     forward: &dyn Forward,
+    abilities: &AllAbilities,
     names: &[Arc<str>],
     request: ModelRequest,
     mut permit: Permit,
@@ -30,19 +35,18 @@ pub(crate) async fn attempt(
             let message = "a permit was used at a gateway that did not give it";
             return Err((Failure::new(FailureKind::Internal, message), Bytes::new()));
         };
-        let sent = Instant::now();
-        if tried.is_empty() && sent.into_std() >= request.deadline {
+        if tried.is_empty() && is_over(&request) {
             let message = "the deadline passed before the request was sent";
             return Err((Failure::new(FailureKind::Timeout, message), Bytes::new()));
         }
         let upstream = place.upstream;
-        let failed = match forward.forward(upstream, &request.body, request.deadline).await {
-            Ok(replied) => {
+        let failed = match asked(forward, abilities, upstream, &request).await {
+            Ok((replied, latency)) => {
                 place.tell(Ok(()));
                 return Ok(ModelAnswer {
                     body: replied.body,
                     upstream: Arc::clone(&names[upstream]),
-                    latency: sent.elapsed(),
+                    latency,
                     request_id: replied.request_id,
                     usage: None,
                 });
@@ -50,7 +54,7 @@ pub(crate) async fn attempt(
             Err(failed) => failed,
         };
         let cost = place.tell(Err(&failed));
-        let may_another_help = is_upstreams_own(failed.failure.kind) && Instant::now().into_std() < request.deadline;
+        let may_another_help = is_upstreams_own(failed.failure.kind) && !is_over(&request);
         let told = told(failed, cost, &names[upstream]);
         if !may_another_help {
             return Err(told);
@@ -60,6 +64,41 @@ pub(crate) async fn attempt(
         // The place of the one that failed is freed here.
         permit = Permit::new(next);
     }
+}
+
+/// Asks one upstream, for less where it refuses what it does not take. Ends with the answer and how long it took.
+async fn asked(
+    forward: &dyn Forward,
+    abilities: &AllAbilities,
+    upstream: usize,
+    request: &ModelRequest,
+) -> Result<(Replied, Duration), Failed> {
+    let mut asks = abilities.of(upstream);
+    let mut refusals: Vec<(Lack, String)> = Vec::new();
+    loop {
+        let sent = Instant::now();
+        let ModelRequest { ask, body, deadline, .. } = request;
+        let question = Question { ask: *ask, body, abilities: asks, deadline: *deadline };
+        match forward.forward(upstream, question).await {
+            Ok(replied) => {
+                // What was understood of a refusal is believed when asking for less was answered.
+                if !refusals.is_empty() {
+                    abilities.learn(upstream, asks, &refusals);
+                }
+                return Ok((replied, sent.elapsed()));
+            }
+            Err(failed) => {
+                let Some(lack) = failed.lacks.filter(|_| !is_over(request)) else { return Err(failed) };
+                let Some(less) = abilities.less(upstream, asks, lack) else { return Err(failed) };
+                asks = less;
+                refusals.push((lack, failed.failure.message));
+            }
+        }
+    }
+}
+
+fn is_over(request: &ModelRequest) -> bool {
+    Instant::now().into_std() >= request.deadline
 }
 
 /// Returns whether the failure says something about the upstream rather than about the request.

@@ -1,37 +1,26 @@
 //! Sending a request to one upstream.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
-use bytes::Bytes;
 use domain::{BoxFuture, Clock};
-use provider::{Chat, Failed, Replied, transport::Transport};
+use provider::{Failed, OpenAi, Question, Replied, transport::Transport};
 
 /// What carries a request to an upstream: the wire, or a fake in tests.
 pub trait Forward: Send + Sync {
-    /// Sends `body` to the upstream of that number, as [`crate::Resolved::upstreams`] counts them, and ends with the
-    /// whole answer, or with a failure no later than the deadline.
-    fn forward<'a>(
-        &'a self,
-        upstream: usize,
-        body: &'a Bytes,
-        deadline: Instant,
-    ) -> BoxFuture<'a, Result<Replied, Failed>>;
+    /// Asks the upstream of that number, as [`crate::Resolved::upstreams`] counts them, and ends with the whole answer, or
+    /// with a failure no later than the deadline.
+    fn forward<'a>(&'a self, upstream: usize, question: Question<'a>) -> BoxFuture<'a, Result<Replied, Failed>>;
 }
 
 /// The wire.
 pub(crate) struct Wire {
-    pub(crate) chats: Vec<Chat>,
+    pub(crate) models: Vec<OpenAi>,
     pub(crate) transport: Arc<Transport>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
 impl Forward for Wire {
-    fn forward<'a>(
-        &'a self,
-        upstream: usize,
-        body: &'a Bytes,
-        deadline: Instant,
-    ) -> BoxFuture<'a, Result<Replied, Failed>> {
-        Box::pin(self.chats[upstream].ask(&self.transport, body, deadline, &*self.clock))
+    fn forward<'a>(&'a self, upstream: usize, question: Question<'a>) -> BoxFuture<'a, Result<Replied, Failed>> {
+        Box::pin(self.models[upstream].ask(&self.transport, question, &*self.clock))
     }
 }

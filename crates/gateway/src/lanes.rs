@@ -164,13 +164,14 @@ fn refusal<'a>(lanes: impl Iterator<Item = &'a Lane> + Clone, outage: Duration, 
         too_long || lane.health.standing(now) == Standing::Dead
     };
     if lanes.clone().all(is_over) {
-        // The one that may come back is the better reason; a dead key is told where all are dead.
+        // The one that may come back gives the kind; where all are dead, the first.
         let alive = lanes.clone().find(|lane| lane.health.standing(now) != Standing::Dead);
         let Some(lane) = alive.or_else(|| lanes.clone().next()) else {
             return Picked::Closed(Failure::new(FailureKind::Internal, "a route leads nowhere"));
         };
         let kind = lane.health.last().map_or(FailureKind::Unavailable, |last| last.kind);
-        return Picked::Closed(Failure::new(kind, lane.trouble(now)).costing_the_lane());
+        let troubles: Vec<String> = lanes.map(|lane| lane.trouble(now)).collect();
+        return Picked::Closed(Failure::new(kind, troubles.join("; ")).costing_the_lane());
     }
     let (at, reason) = match (earliest, probed) {
         (Some((at, reason)), _) => (Some(at.into_std()), reason),
@@ -184,11 +185,16 @@ fn refusal<'a>(lanes: impl Iterator<Item = &'a Lane> + Clone, outage: Duration, 
 impl Lane {
     fn trouble(&self, now: Instant) -> String {
         let words = self.health.last().map_or("no answer", |last| last.message.as_str());
-        let seconds = self.health.troubled_since().map_or(0, |since| (now - since).as_secs());
-        if seconds == 0 {
-            format!("`{}`: {words}", self.name)
-        } else {
-            format!("`{}`, for {seconds} s: {words}", self.name)
+        let name = &self.name;
+        match self.health.last().map(|last| last.kind) {
+            // The seconds since then are nobody's hope.
+            Some(FailureKind::Unauthorized) => return format!("`{name}`: key not accepted ({words})"),
+            Some(FailureKind::ExhaustedCredit) => return format!("`{name}`: no credit ({words})"),
+            _ => {}
+        }
+        match self.health.troubled_since().map_or(0, |since| (now - since).as_secs()) {
+            0 => format!("`{name}`: {words}"),
+            seconds => format!("`{name}`, for {seconds} s: {words}"),
         }
     }
 }

@@ -12,6 +12,7 @@
 //! - `client`: the port; `reserve` before a request, `complete` with it
 //! - `lanes`: the state of all upstreams; `limit`, `health`, `balance` say whether one has a place, is well, has its turn
 //! - `failover`, `forward`: one upstream after the other, each asked once
+//! - `abilities`: what an upstream turns out not to take, and is not asked for again
 //!
 //! ```
 //! let file: gateway::ModelsFile = serde_json::from_str(
@@ -22,6 +23,7 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
+mod abilities;
 mod balance;
 mod client;
 mod config;
@@ -33,6 +35,7 @@ mod lanes;
 mod limit;
 mod resolve;
 
+pub use abilities::{Learned, Notice};
 pub use client::Gateway;
 pub use config::{Amount, Channel, JsonSupport, Key, Model, ModelsFile, PriceTag, Setting, Span, TokenizerName};
 pub use forward::Forward;

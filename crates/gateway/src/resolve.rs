@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, io, path::Path, sync::Arc, time::Duration};
 
 use domain::Secret;
-use provider::{Chat, transport::Endpoint};
+use provider::{OpenAi, transport::Endpoint};
 
-use crate::config::{Channel, FromEnvironment, Key, Model, ModelsFile, Setting, Span};
+use crate::config::{Channel, FromEnvironment, JsonSupport, Key, Model, ModelsFile, Setting, Span};
 
 /// Headers that carry keys, in the spellings of vendors.
 const KEY_HEADERS: [&str; 4] = ["authorization", "api-key", "x-api-key", "x-goog-api-key"];
@@ -30,7 +30,9 @@ pub struct Upstream {
     /// Its name in the models file.
     pub name: Arc<str>,
     /// How it is asked.
-    pub chat: Chat,
+    pub model: OpenAi,
+    /// Which demands on the form of an answer it takes, where the file says so.
+    pub json: Option<JsonSupport>,
     /// How many requests may be in flight.
     pub max_in_flight: usize,
     /// Its share of a route.
@@ -61,14 +63,15 @@ pub fn resolve(
     read_file: &dyn Fn(&Path) -> io::Result<String>,
 ) -> Result<Resolved, Vec<ConfigMistake>> {
     let mut resolver = Resolver { lookup, read_file, mistakes: Vec::new() };
-    let endpoints: BTreeMap<&str, Option<Endpoint>> =
-        file.channels.iter().map(|(name, channel)| (name.as_str(), resolver.endpoint(name, channel))).collect();
+    let endpoint = |(name, channel)| (String::as_str(name), resolver.endpoint(name, channel));
+    let endpoints: BTreeMap<&str, Option<Endpoint>> = file.channels.iter().map(endpoint).collect();
     let mut upstreams = Vec::new();
     for (index, model) in file.models.iter().enumerate() {
         if file.models[..index].iter().any(|earlier| earlier.name == model.name) {
             resolver.mistake(&model_path(index, "name"), format!("a second model is named `{}`", model.name), None);
         }
-        upstreams.extend(resolver.upstream(index, model, &endpoints));
+        let idle_limit = file.channels.get(&model.channel).and_then(|channel| channel.idle_timeout.as_ref());
+        upstreams.extend(resolver.upstream(index, model, &endpoints, idle_limit));
     }
     let routes = resolver.routes(file);
     if resolver.mistakes.is_empty() {
@@ -148,6 +151,7 @@ impl Resolver<'_> {
         index: usize,
         model: &Model,
         endpoints: &BTreeMap<&str, Option<Endpoint>>,
+        idle_limit: Option<&Span>,
     ) -> Option<Upstream> {
         let key = match &model.key {
             None => Some(None),
@@ -164,16 +168,20 @@ impl Resolver<'_> {
                 self.mistake(&model_path(index, name), format!("`{name}` must be at least 1"), None);
             }
         }
-        for (key, message, help) in model.price.iter().filter_map(|price| price.price().err()).flatten() {
+        for mistake in model.price.iter().filter_map(|price| price.price().err()).flatten() {
             let mut path = model_path(index, "price");
-            path.push(key.to_owned());
-            self.mistake(&path, message, help);
+            path.push(mistake.key.to_owned());
+            self.mistake(&path, mistake.message, mistake.help);
         }
-        let chat = Chat::new(endpoint.clone()?, model.model.as_ref().unwrap_or(&model.name), key?);
-        match chat {
-            Ok(chat) => Some(Upstream {
+        let way = OpenAi::new(endpoint.clone()?, model.model.as_ref().unwrap_or(&model.name), key?);
+        match way {
+            Ok(way) => Some(Upstream {
                 name: model.name.as_str().into(),
-                chat,
+                model: match idle_limit {
+                    Some(Span(limit)) => way.with_idle_limit(*limit),
+                    None => way,
+                },
+                json: model.json,
                 max_in_flight: model.max_in_flight,
                 weight: model.weight,
             }),

@@ -10,9 +10,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use domain::{Clock, Secret, Timestamp};
+use domain::{Clock, Secret, Timestamp, ports::Ask};
 use provider::{
-    Chat,
+    Abilities, OpenAi, Question,
     transport::{Endpoint, Limits, Transport},
 };
 use tokio::{
@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         });
     });
     let url = format!("http://{}/v1", address.recv()??);
-    let chat = Arc::new(Chat::new(Endpoint::parse(&url)?, "small", Some(Secret::new("sk-planted-4711")))?);
+    let model = Arc::new(OpenAi::new(Endpoint::parse(&url)?, "small", Some(Secret::new("sk-planted-4711")))?);
     let body =
         Bytes::from(format!(r#"{{"model":"auto","messages":[{{"role":"user","content":"{}"}}]}}"#, "x".repeat(960)));
 
@@ -55,11 +55,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         runtime.block_on(async {
             let mut all = tokio::task::JoinSet::new();
             for _ in 0..IN_FLIGHT {
-                let (chat, transport, body) = (Arc::clone(&chat), Arc::clone(&transport), body.clone());
+                let (model, transport, body) = (Arc::clone(&model), Arc::clone(&transport), body.clone());
                 all.spawn(async move {
                     for _ in 0..EACH {
                         let deadline = Instant::now() + Duration::from_secs(60);
-                        if let Err(failed) = chat.ask(&transport, &body, deadline, &NoClock).await {
+                        let (ask, abilities) = (Ask::Chat, Abilities::default());
+                        let question = Question { ask, body: &body, abilities, deadline };
+                        if let Err(failed) = model.ask(&transport, question, &NoClock).await {
                             return Err(failed.failure);
                         }
                     }

@@ -7,17 +7,19 @@
 //!
 //! ```
 //! use domain::Secret;
-//! use provider::{Chat, transport::Endpoint};
+//! use provider::{OpenAi, transport::Endpoint};
 //!
 //! let endpoint = Endpoint::parse("https://api.example.com/v1")?;
-//! let chat = Chat::new(endpoint, "small-model", Some(Secret::new("sk-planted-4711")))?;
-//! assert!(!format!("{chat:?}").contains("4711"));
+//! let model = OpenAi::new(endpoint, "small-model", Some(Secret::new("sk-planted-4711")))?;
+//! assert!(!format!("{model:?}").contains("4711"));
 //! # Ok::<(), provider::transport::EndpointError>(())
 //! ```
 
+mod abilities;
 mod openai;
 mod reply;
 pub mod transport;
 
-pub use openai::Chat;
+pub use abilities::{Abilities, Json, Lack};
+pub use openai::{OpenAi, Question};
 pub use reply::{Failed, Replied};

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use domain::{Failure, FailureKind};
 
-use crate::transport::TransportError;
+use crate::{abilities::Lack, transport::TransportError};
 
 /// An answer.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub struct Failed {
     pub is_reached: bool,
     /// What came back, if anything, for the journal.
     pub body: Bytes,
+    /// What the upstream says that it does not take. The same request, asked for less, may be answered.
+    pub lacks: Option<Lack>,
 }
 
 impl From<TransportError> for Failed {
@@ -32,10 +34,10 @@ impl From<TransportError> for Failed {
             TransportError::Connect { .. } | TransportError::Cut(_) | TransportError::Protocol(_) => {
                 FailureKind::Unavailable
             }
-            TransportError::Deadline => FailureKind::Timeout,
+            TransportError::Deadline | TransportError::Silent { .. } => FailureKind::Timeout,
             TransportError::TooLarge { .. } => FailureKind::InvalidOutput,
         };
         let is_reached = !matches!(error, TransportError::Connect { .. });
-        Self { failure: Failure::new(kind, error.to_string()), is_reached, body: Bytes::new() }
+        Self { failure: Failure::new(kind, error.to_string()), is_reached, body: Bytes::new(), lacks: None }
     }
 }

@@ -5,18 +5,20 @@ use std::{
 };
 
 use domain::{Cost, FailureKind, Waiting, ports::Class};
-use provider::{Failed, Replied};
+use provider::{Abilities, Failed, Json, Lack, Question, Replied};
 use serde_json::json;
 use tokio::time;
 
 use super::*;
-use crate::{ModelsFile, resolve};
+use crate::{Learned, ModelsFile, resolve};
 
 /// What the fake upstream does with its next request.
 #[derive(Clone, Debug)]
 enum Does {
     Answers,
     Fails(FailureKind, Option<u64>),
+    /// Answers where it is asked for no more than this, and refuses what is beyond it.
+    Takes(Abilities),
     Unreached,
     Hangs,
 }
@@ -26,28 +28,37 @@ enum Does {
 struct Fake {
     scripts: Mutex<HashMap<usize, VecDeque<Does>>>,
     asked: Mutex<Vec<usize>>,
+    asks: Mutex<Vec<Abilities>>,
 }
 
 impl Forward for Fake {
-    fn forward<'a>(
-        &'a self,
-        upstream: usize,
-        _: &'a Bytes,
-        deadline: Instant,
-    ) -> BoxFuture<'a, Result<Replied, Failed>> {
+    fn forward<'a>(&'a self, upstream: usize, question: Question<'a>) -> BoxFuture<'a, Result<Replied, Failed>> {
+        let Question { abilities: asks, deadline, .. } = question;
+        self.asks.lock().unwrap().push(asks);
         self.asked.lock().unwrap().push(upstream);
         let next = self.scripts.lock().unwrap().entry(upstream).or_default().pop_front().unwrap_or(Does::Answers);
         let failed = |kind, wait| {
-            Err(Failed { failure: Failure::new(kind, "words").after_ms(wait), is_reached: true, body: "raw".into() })
+            let failure = Failure::new(kind, "words").after_ms(wait);
+            Err(Failed { failure, is_reached: true, body: "raw".into(), lacks: None })
+        };
+        let answered = || Ok(Replied { body: "{}".into(), request_id: Some("req-1".to_owned()) });
+        let refused = |lack, said: &str| {
+            let failure = Failure::new(FailureKind::Rejected, said);
+            Err(Failed { failure, is_reached: true, body: "raw".into(), lacks: Some(lack) })
         };
         Box::pin(async move {
             time::sleep(Duration::from_millis(100)).await;
             match next {
-                Does::Answers => Ok(Replied { body: "{}".into(), request_id: Some("req-1".to_owned()) }),
+                Does::Answers => answered(),
+                Does::Takes(takes) if asks.json < takes.json => refused(Lack::Form, &format!("no {:?}", asks.json)),
+                Does::Takes(takes) if asks.stream_options && !takes.stream_options => {
+                    refused(Lack::StreamOptions, "no options")
+                }
+                Does::Takes(_) => answered(),
                 Does::Fails(kind, wait) => failed(kind, wait),
                 Does::Unreached => {
                     let failure = Failure::new(FailureKind::Unavailable, "cannot connect");
-                    Err(Failed { failure, is_reached: false, body: Bytes::new() })
+                    Err(Failed { failure, is_reached: false, body: Bytes::new(), lacks: None })
                 }
                 Does::Hangs => {
                     time::sleep_until(deadline.into()).await;
@@ -70,7 +81,10 @@ impl House {
             let name = char::from(b'a' + u8::try_from(n).unwrap()).to_string();
             json!({ "name": name, "channel": "c", "max_in_flight": width, "weight": weight })
         };
-        let models: Vec<_> = models.iter().enumerate().map(model).collect();
+        Self::of(&models.iter().enumerate().map(model).collect::<Vec<_>>())
+    }
+
+    fn of(models: &[serde_json::Value]) -> Self {
         let file = json!({ "channels": { "c": { "url": "http://h/v1" } }, "models": models });
         let file: ModelsFile = serde_json::from_value(file).unwrap();
         let resolved = resolve(&file, &|_| None, &|_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
@@ -80,6 +94,10 @@ impl House {
 
     fn script(&self, upstream: usize, script: &[Does]) {
         self.fake.scripts.lock().unwrap().entry(upstream).or_default().extend(script.iter().cloned());
+    }
+
+    fn asks(&self) -> Vec<Abilities> {
+        std::mem::take(&mut self.fake.asks.lock().unwrap())
     }
 
     fn asked(&self) -> Vec<usize> {
@@ -273,7 +291,74 @@ async fn a_dead_key_closes_the_route_only_where_nobody_else_is_left() {
     assert_eq!(house.fail().await, (FailureKind::ExhaustedCredit, Cost::Lane));
     assert_eq!(house.asked(), [0, 1, 1]);
     let closed = house.closed();
-    assert_eq!((closed.kind, closed.message.as_str()), (FailureKind::Unauthorized, "`a`: words"));
+    assert_eq!(closed.kind, FailureKind::Unauthorized);
+    assert_eq!(closed.message, "`a`: key not accepted (words); `b`: no credit (words)");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_upstream_does_not_take_is_left_out_at_once_and_from_then_on() {
+    let house = House::new(&[(9, 1)]);
+    let mut notices = house.gateway.notices().unwrap();
+    assert!(house.gateway.notices().is_none());
+    let takes = Abilities { json: Json::None, stream_options: false };
+    house.script(0, &vec![Does::Takes(takes); 5]);
+    let begin = time::Instant::now();
+    let answer = house.complete(house.permit()).await.unwrap();
+    // Schema, object, neither, and without options: four requests, one attempt, and the last one's latency.
+    assert_eq!((house.asked().len(), answer.latency), (4, Duration::from_millis(100)));
+    assert_eq!(begin.elapsed(), Duration::from_millis(400));
+    house.complete(house.permit()).await.unwrap();
+    assert_eq!((house.asked().len(), house.asks().pop()), (1, Some(takes)));
+    let told: Vec<_> = std::iter::from_fn(|| notices.try_recv().ok()).map(|it| (it.learned, it.said)).collect();
+    let expected = [(Learned::NoForm, "no Object"), (Learned::NoStreamOptions, "no options")];
+    assert_eq!(told, expected.map(|(learned, said)| (learned, said.to_owned())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_that_are_in_flight_together_learn_it_together_and_it_is_told_once() {
+    let house = House::new(&[(9, 1)]);
+    let mut notices = house.gateway.notices().unwrap();
+    let takes = Abilities { json: Json::Object, stream_options: true };
+    house.script(0, &vec![Does::Takes(takes); 9]);
+    let (one, two, three) = (house.permit(), house.permit(), house.permit());
+    let all = tokio::join!(house.complete(one), house.complete(two), house.complete(three));
+    assert!(all.0.is_ok() && all.1.is_ok() && all.2.is_ok());
+    assert_eq!(house.asked().len(), 6);
+    let told: Vec<String> = std::iter::from_fn(|| notices.try_recv().ok()).map(|it| it.to_string()).collect();
+    assert_eq!(told.len(), 1);
+    assert!(told[0].starts_with("`a` takes no JSON Schema as `response_format` (no Schema): "), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_asking_for_less_does_not_mend_teaches_nothing() {
+    let house = House::new(&[(9, 1)]);
+    let less = Abilities { json: Json::Object, stream_options: true };
+    house.script(0, &[Does::Takes(less), Does::Fails(FailureKind::Rejected, None), Does::Takes(less)]);
+    assert_eq!(house.fail().await, (FailureKind::Rejected, Cost::Record));
+    house.complete(house.permit()).await.unwrap();
+    let asks: Vec<Json> = house.asks().iter().map(|asks| asks.json).collect();
+    assert_eq!(asks, [Json::Schema, Json::Object, Json::Schema, Json::Object]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_models_file_says_is_believed() {
+    for (said, asked) in [("schema", Json::Schema), ("object", Json::Object), ("none", Json::None)] {
+        let house = House::of(&[json!({ "name": "a", "channel": "c", "json": said })]);
+        house.script(0, &[Does::Takes(Abilities { json: Json::None, stream_options: true })]);
+        let answered = house.complete(house.permit()).await;
+        assert_eq!(answered.is_ok(), said == "none");
+        assert_eq!(house.asks().iter().map(|asks| asks.json).collect::<Vec<_>>(), [asked]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_asked_for_less_after_the_deadline() {
+    let house = House::new(&[(9, 1)]);
+    house.script(0, &[Does::Takes(Abilities { json: Json::None, stream_options: true })]);
+    let deadline = time::Instant::now().into_std() + Duration::from_millis(50);
+    let request = ModelRequest { ask: domain::ports::Ask::Chat, route: "auto".into(), body: "{}".into(), deadline };
+    let (failure, _) = house.gateway.complete(request, house.permit()).await.unwrap_err();
+    assert_eq!((failure.kind, house.asked()), (FailureKind::Rejected, vec![0]));
 }
 
 #[tokio::test(start_paused = true)]

@@ -35,13 +35,24 @@ pub struct PriceTag {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Amount(String);
 
+/// What is wrong with a price.
+#[derive(Debug)]
+pub(crate) struct PriceMistake {
+    /// The key of what is wrong.
+    pub(crate) key: &'static str,
+    /// What is wrong.
+    pub(crate) message: String,
+    /// What to try.
+    pub(crate) help: Option<String>,
+}
+
 impl PriceTag {
-    /// Returns the price, or every mistake: the key, what is wrong with its value, and what to try.
-    pub(crate) fn price(&self) -> Result<Price, Vec<(&'static str, String, Option<String>)>> {
+    /// Returns the price, or every mistake in it.
+    pub(crate) fn price(&self) -> Result<Price, Vec<PriceMistake>> {
         let mut mistakes = Vec::new();
         let mut picos = |key, amount: &Amount| {
             amount.picos_per_token().unwrap_or_else(|message| {
-                mistakes.push((key, message, None));
+                mistakes.push(PriceMistake { key, message, help: None });
                 0
             })
         };
@@ -50,7 +61,8 @@ impl PriceTag {
         let cached = self.cached.as_ref().map_or(prompt, |cached| picos("cached", cached));
         if let Some(meant) = meant_by(&self.currency) {
             let message = format!("`{}` is not the code of a currency, which is three capital letters", self.currency);
-            mistakes.push(("currency", message, meant.map(|code| format!("write `currency: {code}`"))));
+            let help = meant.map(|code| format!("write `currency: {code}`"));
+            mistakes.push(PriceMistake { key: "currency", message, help });
         }
         if !mistakes.is_empty() {
             return Err(mistakes);
@@ -148,7 +160,7 @@ mod tests {
 
     use super::*;
 
-    fn price(tag: Value) -> Result<Price, Vec<(&'static str, String, Option<String>)>> {
+    fn price(tag: Value) -> Result<Price, Vec<PriceMistake>> {
         serde_json::from_value::<PriceTag>(tag).unwrap().price()
     }
 
@@ -188,15 +200,15 @@ mod tests {
             (json!("18446744073709.551616"), "too much"),
         ] {
             let mistakes = price(json!({ "prompt": 1, "completion": amount, "currency": "USD" })).unwrap_err();
-            assert_eq!((mistakes.len(), mistakes[0].0), (1, "completion"), "{amount}");
-            assert!(mistakes[0].1.contains(word), "{mistakes:?}");
+            assert_eq!((mistakes.len(), mistakes[0].key), (1, "completion"), "{amount}");
+            assert!(mistakes[0].message.contains(word), "{mistakes:?}");
         }
         for (currency, meant) in
             [("usd", Some("USD")), ("RMB", Some("CNY")), ("$", Some("USD")), ("", None), ("EURO", None), ("€€€", None)]
         {
             let mistakes = price(json!({ "prompt": 1, "completion": 1, "currency": currency })).unwrap_err();
-            assert_eq!(mistakes[0].0, "currency");
-            assert_eq!(mistakes[0].2, meant.map(|code| format!("write `currency: {code}`")), "{currency}");
+            assert_eq!(mistakes[0].key, "currency");
+            assert_eq!(mistakes[0].help, meant.map(|code| format!("write `currency: {code}`")), "{currency}");
         }
         let all = price(json!({ "prompt": -1, "completion": "x", "cached": "y", "currency": "z" })).unwrap_err();
         assert_eq!(all.len(), 4);

@@ -55,6 +55,22 @@ const ROWS: &[Row] = &[
     Row { statuses: &[(0, u16::MAX)], words: &[], kind: FailureKind::Unavailable },
 ];
 
+/// Words of errors that come as an event and without a status: <https://platform.openai.com/docs/guides/error-codes>.
+const OVERLOADED: &[&str] = &["rate_limit", "rate limit", "too many requests"];
+
+/// Returns the kind of failure that an event tells in the middle of an answer.
+pub(super) fn kind_of_event(status: Option<u16>, said: &[&str]) -> FailureKind {
+    let holds =
+        |words: &[&str]| said.iter().any(|text| words.iter().any(|word| text.to_ascii_lowercase().contains(word)));
+    match status {
+        Some(status) => kind(status, said),
+        None if holds(NO_CREDIT) => FailureKind::ExhaustedCredit,
+        None if holds(OVERLOADED) => FailureKind::Throttled,
+        // It began to answer, so nothing is wrong with the request; it may do better next time.
+        None => FailureKind::Unavailable,
+    }
+}
+
 /// Returns the kind of failure that `status` is, with what the vendor said beside it.
 pub(super) fn kind(status: u16, said: &[&str]) -> FailureKind {
     let said: Vec<String> = said.iter().map(|text| text.to_ascii_lowercase()).collect();

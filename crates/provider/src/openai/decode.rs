@@ -24,17 +24,18 @@ pub(super) fn read(reply: Reply, key: Option<&Secret>, now: impl FnOnce() -> Tim
     let said = Said::read(&body);
     let kind = classify::kind(status, &[&said.code, &said.kind, &said.message]);
     let wait = retry_after::read(&reply.headers, now).map(|wait| wait.as_millis().try_into().unwrap_or(u64::MAX));
-    let failure = Failure::new(kind, said.in_words(status, reply.status.canonical_reason())).after_ms(wait);
-    Err(Failed { failure, is_reached: true, body })
+    let reason = reply.status.canonical_reason().unwrap_or_default();
+    let failure = Failure::new(kind, said.in_words(&format!("status {status}"), reason)).after_ms(wait);
+    Err(Failed { failure, is_reached: true, body, lacks: None })
 }
 
-fn request_id(headers: &HeaderMap, key: Option<&Secret>) -> Option<String> {
+pub(super) fn request_id(headers: &HeaderMap, key: Option<&Secret>) -> Option<String> {
     let id = REQUEST_IDS.iter().find_map(|name| headers.get(*name)?.to_str().ok())?;
     Some(key.map_or_else(|| id.to_owned(), |key| key.redact(id)))
 }
 
 /// Vendors like to repeat a key that they do not accept, and what is returned here is kept.
-fn without(key: Option<&Secret>, body: Bytes) -> Bytes {
+pub(super) fn without(key: Option<&Secret>, body: Bytes) -> Bytes {
     match key {
         Some(key) if memchr::memmem::find(&body, key.expose().as_bytes()).is_some() => {
             key.redact(&String::from_utf8_lossy(&body)).into()
@@ -45,7 +46,7 @@ fn without(key: Option<&Secret>, body: Bytes) -> Bytes {
 
 /// What a refusal says in its body.
 #[derive(Debug, Default)]
-struct Said {
+pub(super) struct Said {
     message: String,
     code: String,
     kind: String,
@@ -54,7 +55,7 @@ struct Said {
 impl Said {
     /// Takes what is there. The shape is `{"error": {"message", "type", "code"}}`; servers that speak the format write
     /// `{"error": "..."}`, `{"message": "..."}` or `{"detail": ...}` as well, and proxies answer in HTML.
-    fn read(body: &[u8]) -> Self {
+    pub(super) fn read(body: &[u8]) -> Self {
         let Ok(value) = serde_json::from_slice::<Value>(body) else {
             return Self { message: String::from_utf8_lossy(body).into_owned(), ..Self::default() };
         };
@@ -72,11 +73,22 @@ impl Said {
         Self { message, code: text("code"), kind: text("type") }
     }
 
-    fn in_words(&self, status: u16, reason: Option<&str>) -> String {
-        let mut words = format!("status {status}");
+    /// Takes it as an event in the middle of an answer that began well. Its code stands for the status that came too
+    /// early: <https://openrouter.ai/docs/api/reference/errors-and-debugging>.
+    pub(super) fn of_event(&self) -> Failure {
+        let status = self.code.parse().ok().filter(|status| (400..600).contains(status));
+        let kind = classify::kind_of_event(status, &[&self.code, &self.kind, &self.message]);
+        let place = status.map_or("in the middle of the answer".to_owned(), |status: u16| {
+            format!("in the middle of the answer, status {status}")
+        });
+        Failure::new(kind, self.in_words(&place, "the vendor gave up"))
+    }
+
+    fn in_words(&self, place: &str, otherwise: &str) -> String {
+        let mut words = place.to_owned();
         let mut message = self.message.split_whitespace().collect::<Vec<_>>().join(" ");
         if message.is_empty() {
-            message = reason.unwrap_or_default().to_owned();
+            message = otherwise.to_owned();
         }
         if !message.is_empty() {
             words.push_str(": ");

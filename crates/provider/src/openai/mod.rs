@@ -1,17 +1,25 @@
 //! OpenAI's wire format, and everybody's who speaks it.
 //!
-//! The body is this shape already when it comes in, so encoding puts the vendor's name of the model into it and touches
-//! nothing else. What was read in documents and not seen live is marked so in `classify` and in the fixtures.
+//! The body is this shape already when it comes in, so encoding puts the vendor's name of the model into it, and what asks
+//! for a stream, and touches nothing else, unless the vendor is known not to take something. What was read in documents and
+//! not seen live is marked so in `classify`, in `lacks` and in the fixtures.
+//!
+//! - `encode`, `form`: the request
+//! - `decode`, `stream`: the answer, whole or in pieces
+//! - `classify`, `lacks`, `retry_after`: what a refusal means
 
 mod classify;
 mod decode;
 mod encode;
+mod form;
+mod lacks;
 mod retry_after;
+mod stream;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use domain::{Clock, Failure, FailureKind, Secret};
+use domain::{Clock, Failure, FailureKind, Secret, json::NotAnObject, ports::Ask};
 use http::{
     HeaderMap, HeaderValue,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},
@@ -20,25 +28,44 @@ use http::{
 
 use crate::{
     Failed, Replied,
-    transport::{Endpoint, EndpointError, Request, Transport},
+    abilities::{Abilities, Json, Lack},
+    transport::{Endpoint, EndpointError, Reply, Request, Transport, TransportError},
 };
+use encode::Encoded;
+use lacks::Refusal;
+use stream::Read;
 
-/// Where chat completions are asked for, below the base URL.
-const PATH: &str = "/chat/completions";
+/// How long a streamed answer may be silent between two events, unless said otherwise.
+const IDLE: Duration = Duration::from_mins(2);
 
-/// One model of one vendor, asked through chat completions.
+/// One model behind OpenAI's wire format.
 #[derive(Clone, Debug)]
-pub struct Chat {
+pub struct OpenAi {
     endpoint: Endpoint,
-    path: PathAndQuery,
+    chat: PathAndQuery,
+    embeddings: PathAndQuery,
     /// Those of every request, the key among them.
     headers: HeaderMap,
     /// The vendor's name of the model, as a JSON string.
     model: String,
     key: Option<Secret>,
+    idle: Duration,
 }
 
-impl Chat {
+/// What is asked of a model, once.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// What it is.
+    pub ask: Ask,
+    /// The request, with any name in `model`.
+    pub body: &'a Bytes,
+    /// How much may be asked for: what goes beyond it is taken out of the request, or told to the model in words.
+    pub abilities: Abilities,
+    /// When the whole answer must be here.
+    pub deadline: Instant,
+}
+
+impl OpenAi {
     /// Makes the way to `model`, as the vendor names it.
     ///
     /// # Errors
@@ -54,27 +81,98 @@ impl Chat {
             headers.insert(AUTHORIZATION, value);
         }
         let model = serde_json::Value::from(model).to_string();
-        Ok(Self { path: endpoint.path(PATH)?, endpoint, headers, model, key })
+        let (chat, embeddings) = (endpoint.path("/chat/completions")?, endpoint.path("/embeddings")?);
+        Ok(Self { endpoint, chat, embeddings, headers, model, key, idle: IDLE })
     }
 
-    /// Asks once. `body` is the request with any name in `model`.
+    /// Sets how long a streamed answer may be silent between two events.
+    #[must_use]
+    pub fn with_idle_limit(mut self, limit: Duration) -> Self {
+        self.idle = limit;
+        self
+    }
+
+    /// Asks once. The body of an answer is that of one that came whole, however it came.
     ///
     /// # Errors
     /// Where there is no answer, or one that refuses.
     pub async fn ask(
         &self,
         transport: &Transport,
-        body: &Bytes,
-        deadline: Instant,
+        question: Question<'_>,
         clock: &dyn Clock,
     ) -> Result<Replied, Failed> {
-        let body = encode::with_model(body, &self.model).map_err(|e| Failed {
-            failure: Failure::new(FailureKind::Rejected, format!("the request body is {e}")),
-            is_reached: false,
-            body: Bytes::new(),
-        })?;
-        let request = Request { path: self.path.clone(), headers: self.headers.clone(), body };
-        let reply = transport.send(&self.endpoint, request, deadline).await?;
-        decode::read(reply, self.key.as_ref(), || clock.now())
+        let Question { ask, body, abilities, deadline } = question;
+        let Encoded { body: sent, adds_stream_options, lowers_form, n_choices } =
+            encode::encode(body, &self.model, ask, abilities).map_err(malformed)?;
+        let mut headers = self.headers.clone();
+        if ask == Ask::ChatStream {
+            headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream, application/json"));
+        }
+        let path = if ask == Ask::Embeddings { &self.embeddings } else { &self.chat };
+        let request = Request { path: path.clone(), headers, body: sent };
+        let answered = match ask {
+            Ask::ChatStream => {
+                // One box for each stream keeps those who ask for none from carrying its size about.
+                let streamed = Box::pin(self.streamed(transport, request, n_choices, clock));
+                tokio::time::timeout_at(deadline.into(), streamed).await.unwrap_or(Err(TransportError::Deadline.into()))
+            }
+            Ask::Chat | Ask::Embeddings => {
+                let reply = transport.send(&self.endpoint, request, deadline).await?;
+                decode::read(reply, self.key.as_ref(), || clock.now())
+            }
+        };
+        match answered {
+            // A request may ask for a stream in its own words.
+            Ok(replied) if ask == Ask::Chat && stream::is_one(&replied.body) => {
+                Ok(Replied { body: stream::join(&replied.body)?, ..replied })
+            }
+            Err(failed) => {
+                let lacks = Refusal::of(failed.failure.kind, &failed.body).and_then(|refusal| {
+                    if adds_stream_options && refusal.is_of_stream_options() {
+                        return Some(Lack::StreamOptions);
+                    }
+                    let demands_form = match abilities.json {
+                        Json::Schema => ask != Ask::Embeddings && encode::demands_schema(body),
+                        Json::Object => lowers_form,
+                        Json::None => false,
+                    };
+                    (demands_form && refusal.is_of_form()).then_some(Lack::Form)
+                });
+                Err(Failed { lacks, ..failed })
+            }
+            answered => answered,
+        }
     }
+
+    async fn streamed(
+        &self,
+        transport: &Transport,
+        request: Request,
+        n_choices: usize,
+        clock: &dyn Clock,
+    ) -> Result<Replied, Failed> {
+        let answering = transport.open(&self.endpoint, request).await?;
+        let key = self.key.as_ref();
+        if !answering.status.is_success() {
+            return decode::read(answering.whole().await?, key, || clock.now());
+        }
+        let (status, headers) = (answering.status, answering.headers.clone());
+        let body = match stream::read(answering, self.idle, n_choices).await {
+            Ok(Read::Joined(body) | Read::Whole(body)) => body,
+            Err(mut failed) => {
+                failed.body = decode::without(key, failed.body);
+                if let Some(key) = key {
+                    failed.failure.message = key.redact(&failed.failure.message);
+                }
+                return Err(failed);
+            }
+        };
+        decode::read(Reply { status, headers, body }, key, || clock.now())
+    }
+}
+
+fn malformed(error: NotAnObject) -> Failed {
+    let failure = Failure::new(FailureKind::Rejected, format!("the request body is {error}"));
+    Failed { failure, is_reached: false, body: Bytes::new(), lacks: None }
 }

@@ -1,6 +1,6 @@
 //! How an exchange fails before there is an answer to read.
 
-use std::{error::Error, io};
+use std::{error::Error, io, time::Duration};
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,6 +19,12 @@ pub enum TransportError {
     /// The deadline passed.
     #[error("no answer within the deadline")]
     Deadline,
+    /// The answer began, and then nothing came for too long.
+    #[error("the answer fell silent: nothing came for {}", in_seconds(limit))]
+    Silent {
+        /// How long was waited.
+        limit: Duration,
+    },
     /// What came back is not HTTP.
     #[error("the answer is not valid HTTP/1.1 ({0})")]
     Protocol(String),
@@ -28,6 +34,10 @@ pub enum TransportError {
         /// The limit.
         limit: usize,
     },
+}
+
+fn in_seconds(limit: &Duration) -> String {
+    format!("{} s", limit.as_secs_f64())
 }
 
 /// Sorts what hyper reports on a connection that was open.

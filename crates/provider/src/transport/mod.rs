@@ -11,6 +11,7 @@
 //! A request of which anything was written is never sent again here: the vendor may be working on it, and whether to ask
 //! once more is the engine's decision.
 
+mod answering;
 mod connect;
 mod endpoint;
 mod error;
@@ -22,21 +23,21 @@ use std::{
     time::Instant,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode, Uri,
     header::{HOST, USER_AGENT},
     uri::PathAndQuery,
 };
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Body, Incoming};
+use http_body_util::Full;
 pub use rustls::pki_types::CertificateDer;
 
+pub(crate) use answering::Answering;
 use connect::Trust;
 use endpoint::Origin;
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::TransportError;
-use pool::{Pool, Sender};
+use pool::Pool;
 
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("tidemill/", env!("CARGO_PKG_VERSION")));
 
@@ -106,19 +107,18 @@ impl Transport {
         request: Request,
         deadline: Instant,
     ) -> Result<Reply, TransportError> {
-        let exchange = self.exchange(endpoint, request);
-        match tokio::time::timeout_at(deadline.into(), exchange).await {
-            Ok(result) => result,
-            Err(_) => Err(TransportError::Deadline),
-        }
+        within(deadline, async { self.open(endpoint, request).await?.whole().await }).await
     }
 
-    async fn exchange(&self, endpoint: &Endpoint, request: Request) -> Result<Reply, TransportError> {
+    /// Sends a request and returns when the answer begins. It knows no deadline: whoever calls it holds it and all the
+    /// reading to one, with [`within`].
+    pub(crate) async fn open(&self, endpoint: &Endpoint, request: Request) -> Result<Answering, TransportError> {
         let pool = self.pool(&endpoint.origin);
+        let limit = self.limits.answer_bytes;
         let mut message = message(endpoint, request);
         if let Some(mut sender) = pool.take() {
             match sender.try_send_request(message).await {
-                Ok(response) => return self.read(response, sender, pool).await,
+                Ok(response) => return Ok(Answering::new(response, sender, pool, limit)),
                 Err(mut refused) => match refused.take_message() {
                     Some(unsent) => message = unsent,
                     None => return Err(error::of_exchange(&refused.into_error())),
@@ -127,47 +127,9 @@ impl Transport {
         }
         let mut sender = connect::connect(&endpoint.origin, &self.trust).await?;
         match sender.send_request(message).await {
-            Ok(response) => self.read(response, sender, pool).await,
+            Ok(response) => Ok(Answering::new(response, sender, pool, limit)),
             Err(error) => Err(error::of_exchange(&error)),
         }
-    }
-
-    /// Reads the body. The connection is kept only behind a body that was read to its end.
-    async fn read(
-        &self,
-        response: http::Response<Incoming>,
-        sender: Sender,
-        pool: Arc<Pool>,
-    ) -> Result<Reply, TransportError> {
-        let limit = self.limits.answer_bytes;
-        let (head, mut body) = response.into_parts();
-        let announced = body.size_hint().lower();
-        if announced > limit as u64 {
-            return Err(TransportError::TooLarge { limit });
-        }
-        // Most answers come in one piece, which is taken as it is.
-        let mut first = Bytes::new();
-        let mut joined = BytesMut::new();
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|e| error::of_exchange(&e))?;
-            let Ok(piece) = frame.into_data() else { continue };
-            if first.len() + joined.len() + piece.len() > limit {
-                return Err(TransportError::TooLarge { limit });
-            }
-            if first.is_empty() && joined.is_empty() {
-                first = piece;
-                continue;
-            }
-            if joined.is_empty() {
-                let whole = usize::try_from(announced).unwrap_or(limit);
-                joined.reserve(whole.max(first.len() + piece.len()));
-                joined.extend_from_slice(&std::mem::take(&mut first));
-            }
-            joined.extend_from_slice(&piece);
-        }
-        pool.put(sender);
-        let body = if joined.is_empty() { first } else { joined.freeze() };
-        Ok(Reply { status: head.status, headers: head.headers, body })
     }
 
     fn pool(&self, origin: &Origin) -> Arc<Pool> {
@@ -177,6 +139,14 @@ impl Transport {
         }
         Arc::clone(pools.entry(origin.clone()).or_default())
     }
+}
+
+/// Ends `exchange` at the deadline.
+pub(crate) async fn within<T>(
+    deadline: Instant,
+    exchange: impl Future<Output = Result<T, TransportError>>,
+) -> Result<T, TransportError> {
+    tokio::time::timeout_at(deadline.into(), exchange).await.unwrap_or(Err(TransportError::Deadline))
 }
 
 fn message(endpoint: &Endpoint, request: Request) -> http::Request<Full<Bytes>> {

@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::{
@@ -20,6 +21,16 @@ pub(crate) enum Next {
     Write(String),
     WriteAndClose(String),
     WriteAndHang(String),
+    /// One piece after the other, each on its way before the next is written; then the same as behind the pieces.
+    Pieces(Vec<Vec<u8>>, Then),
+}
+
+/// What the server does behind pieces.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Then {
+    GoOn,
+    Close,
+    Hang,
 }
 
 pub(crate) struct Server {
@@ -95,6 +106,21 @@ async fn serve(
                 let _ = stream.write_all(text.as_bytes()).await;
                 let _ = stream.shutdown().await;
                 return;
+            }
+            Next::Pieces(pieces, then) => {
+                for piece in pieces {
+                    let _ = stream.write_all(&piece).await;
+                    let _ = stream.flush().await;
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                match then {
+                    Then::GoOn => {}
+                    Then::Close => {
+                        let _ = stream.shutdown().await;
+                        return;
+                    }
+                    Then::Hang => std::future::pending::<()>().await,
+                }
             }
             Next::WriteAndHang(text) => {
                 let _ = stream.write_all(text.as_bytes()).await;
