@@ -108,8 +108,10 @@ pub(crate) async fn run_pass(
     });
     let mine = |key: &RecordKey| key.step == pass.step;
     let samples = pass.handler.samples().max(1);
-    // Where a record is worked on several times, or only some records are, a later start could pass over one.
-    let begins_late = samples == 1 && pass.flow.only.is_none();
+    // Where a record is worked on several times, or only some records are, a later start could pass over one; and a limit
+    // counts records over all parts.
+    let has_parts = recovered.resume_at.keys().any(|(step, part)| *step == pass.step && *part > 0);
+    let begins_late = samples == 1 && pass.flow.only.is_none() && (pass.limit.is_none() || !has_parts);
     let feed = Feed {
         step: pass.step,
         source: Arc::clone(&pass.source),

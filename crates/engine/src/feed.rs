@@ -106,7 +106,7 @@ impl Feed {
                 break;
             }
             for mut read in reads {
-                if self.limit.is_some_and(|limit| read.record.key.position >= limit) {
+                if self.limit.is_some_and(|limit| n_records >= limit) {
                     break 'source;
                 }
                 // Positions are not always dense (derived records): the count is of those that were seen.

@@ -77,9 +77,11 @@ pub async fn reparse(reparse: Reparse, context: &Context) -> Result<Reparsed, En
     let (now, reparsed, entries) = (context.clock.now(), Reparsed::default(), Vec::new());
     let mut judging = Judging { outcomes, handler, step, samples, keeps_failures, now, reparsed, entries };
     let mut records = source.open(&Starts::new())?;
+    let mut left = limit.unwrap_or(u64::MAX);
     loop {
         let mut reads = records.next(BATCH).await?;
-        reads.retain(|read| limit.is_none_or(|limit| read.record.key.position < limit));
+        reads.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        left -= reads.len() as u64;
         if reads.is_empty() {
             break;
         }

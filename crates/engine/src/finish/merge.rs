@@ -60,9 +60,11 @@ pub(crate) async fn finish(finish: Finish, context: &Context, recovered: &Recove
     let (restored, at) = (Vec::new(), context.clock.now());
     let mut merging = Merging { outcomes, merge, sink, account, step, source_name, samples, until, restored, at };
     let mut records = source.open(&Starts::new())?;
+    let mut left = limit.unwrap_or(u64::MAX);
     loop {
         let mut reads = records.next(BATCH).await?;
-        reads.retain(|read| limit.is_none_or(|limit| read.record.key.position < limit));
+        reads.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        left -= reads.len() as u64;
         if reads.is_empty() {
             break;
         }
