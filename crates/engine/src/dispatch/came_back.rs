@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use bytes::Bytes;
 use domain::{
-    AnswerMeta, End, Entry, Event, Failure, FailureGroup, Header, Located, Planned, Record, RecordKey, Spent,
+    AnswerMeta, End, EndClass, Entry, Event, Failure, FailureGroup, Header, Located, Planned, Record, RecordKey, Spent,
     Timestamp,
     ports::{Ended, Handler, Prior, Projection},
 };
@@ -61,6 +61,9 @@ impl Flowing<'_> {
             self.billed(&outcome.meta);
             self.context.reporter.on(&Event::Settled { key, class });
             if self.candidates.is_some() {
+                if class == EndClass::Succeeded {
+                    self.recovered.succeeded.insert(&key);
+                }
                 self.next_candidate(record, &outcome.end)?;
             }
         }
