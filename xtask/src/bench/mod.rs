@@ -4,6 +4,7 @@
 //! inside the clock, user and system time of all our processes, interleaved rounds with median and spread, the load
 //! average printed, the vendor's count checked, and the peer or the floor measured in the same run.
 
+mod everything;
 mod journal;
 mod latency;
 mod measure;
@@ -32,6 +33,11 @@ const ALL: &[Bench] = &[
         name: "prompt",
         about: "an instant vendor in another process, against two Python loops: [RECORDS] [ROUNDS]",
         run: prompt::run,
+    },
+    Bench {
+        name: "everything",
+        about: "the same with everything on, against plain, and against another binary: [RECORDS] [ROUNDS] [BINARY]",
+        run: everything::run,
     },
     Bench { name: "latency", about: "50 ms and 100 in flight; 1 s and 4,096 in flight", run: latency::run },
     Bench {
