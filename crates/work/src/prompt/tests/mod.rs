@@ -3,6 +3,7 @@
 mod answering;
 mod asking;
 mod configuring;
+mod corpus;
 mod speed;
 
 use std::sync::{Arc, Mutex};
