@@ -6,6 +6,7 @@ mod span;
 use std::{borrow::Cow, collections::BTreeMap, fmt, path::PathBuf};
 
 use domain::price::Prices;
+use provider::tokens::{Table, Tokenizer};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
     Deserialize, Deserializer,
@@ -137,6 +138,18 @@ impl ModelsFile {
     pub fn prices(&self) -> Prices {
         let priced = |model: &Model| Some((model.name.clone(), model.price.as_ref()?.price().ok()?));
         Prices(self.models.iter().filter_map(priced).collect())
+    }
+
+    /// Returns what counts the tokens of the model of this name before they are sent; for a name that is none here, what
+    /// counts best by that name.
+    #[must_use]
+    pub fn tokenizer_of(&self, model: &str) -> Tokenizer {
+        let known = self.models.iter().find(|known| known.name == model);
+        let declared = known.and_then(|known| known.tokenizer).map(|name| match name {
+            TokenizerName::O200kBase => Table::O200kBase,
+            TokenizerName::Cl100kBase => Table::Cl100kBase,
+        });
+        Tokenizer::of(known.and_then(|known| known.model.as_deref()).unwrap_or(model), declared)
     }
 }
 
@@ -281,6 +294,25 @@ mod tests {
         assert_eq!(prices.0.keys().collect::<Vec<_>>(), ["a"]);
         let price = &prices.0["a"];
         assert_eq!((price.prompt, price.cached, price.completion), (150_000, 75_000, 600_000));
+    }
+
+    #[test]
+    fn tokens_are_counted_by_what_is_declared_or_by_the_vendors_name() {
+        let models = json!([
+            { "name": "gpt-4o", "channel": "a", "model": "gpt-4" },
+            { "name": "b", "channel": "a", "model": "gpt-4o", "tokenizer": "cl100k_base" },
+            { "name": "c", "channel": "a", "model": "qwen-max" },
+        ]);
+        let file = json!({ "channels": { "a": { "url": "http://h" } }, "models": models });
+        let file: ModelsFile = serde_json::from_value(file).unwrap();
+        let counts = |name: &str| {
+            let tokenizer = file.tokenizer_of(name);
+            (tokenizer.table(), tokenizer.is_exact())
+        };
+        assert_eq!(counts("gpt-4o"), (Table::Cl100kBase, true));
+        assert_eq!(counts("b"), (Table::Cl100kBase, true));
+        assert_eq!(counts("c"), (Table::O200kBase, false));
+        assert_eq!(counts("gpt-4.1"), (Table::O200kBase, true));
     }
 
     #[test]

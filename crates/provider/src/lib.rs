@@ -18,6 +18,7 @@
 mod abilities;
 mod openai;
 mod reply;
+pub mod tokens;
 pub mod transport;
 
 pub use abilities::{Abilities, Json, Lack};
