@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+use crate::{language::Language, report::Format};
+
 /// Takes a dataset and a fleet of AI models and finishes the job.
 ///
 /// Exit status: 0 all records settled as the pipeline tolerates; 1 some failed or were skipped beyond that; 2 a mistake
@@ -14,6 +16,9 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
+    /// The language of reports; that of the locale unless given.
+    #[arg(long, global = true, value_name = "LANGUAGE")]
+    pub(crate) lang: Option<Language>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -29,6 +34,9 @@ pub(crate) enum Command {
     Reparse(Reparse),
     /// Call a run off: what is in flight ends, all other records end as cancelled, and the outputs are written.
     Cancel(Cancel),
+    /// Tell what a run did: counts that add up, failures with examples, cost, latency and rate. Also of a run that is at
+    /// work or was killed.
+    Report(Report),
     /// List runs, and look after them.
     Runs(Runs),
     /// Be a vendor that follows a script: an OpenAI-shaped server on loopback, for tests and rehearsals.
@@ -158,6 +166,20 @@ pub(crate) struct Cancel {
     /// Return at once, where another process works on the run, instead of waiting until it is over.
     #[arg(long)]
     pub(crate) no_wait: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Report {
+    /// The run: its id, the beginning of its id, or `latest`.
+    pub(crate) run: String,
+    /// How it is written; as the name of the file says, or as Markdown, unless given.
+    #[arg(long)]
+    pub(crate) format: Option<Format>,
+    /// Write it into a file instead of to standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) state: State,
 }
 
 #[derive(Debug, ClapArgs)]

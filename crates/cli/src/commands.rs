@@ -5,6 +5,7 @@ mod check;
 mod choose;
 mod messages;
 mod reference;
+mod report;
 mod run;
 mod runs;
 mod simulate;
@@ -19,12 +20,14 @@ use crate::{
 /// # Errors
 /// What went wrong, in words for people.
 pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
+    crate::language::choose(args.lang);
     match args.command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Retry(args) => again::retry(&args),
         Command::Reparse(args) => again::reparse(&args),
         Command::Cancel(args) => again::cancel(&args),
+        Command::Report(args) => report::run(&args),
         Command::Runs(args) => runs::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Reference(args) => reference::run(&args),

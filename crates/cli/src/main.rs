@@ -12,8 +12,10 @@ mod config;
 mod exit;
 #[cfg(debug_assertions)]
 mod kill_points;
+mod language;
 mod pipeline;
 mod progress;
+mod report;
 mod signals;
 mod talk;
 

@@ -11,6 +11,8 @@ use serde::{Deserialize, Deserializer, de};
 use simulate::Span;
 use work::prompt::{Prompt, Require};
 
+use crate::report::Format;
+
 use budget::BudgetConfig;
 pub(crate) use check::{Ready, check};
 
@@ -271,4 +273,7 @@ impl JsonSchema for Tolerance {
 pub(crate) struct Finish {
     /// The file for the account of the run; `NAME.accounting.json` beside the first output unless given.
     pub(crate) accounting: Option<PathBuf>,
+    /// Reports of the run, written beside the first output: `NAME.report.md`, `NAME.report.html`, `NAME.report.json`. None
+    /// unless given; `tidemill report` makes one at any time.
+    pub(crate) report: Vec<Format>,
 }

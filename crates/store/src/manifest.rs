@@ -94,6 +94,12 @@ pub struct Manifest {
     /// How many steps the pipeline has.
     #[serde(default)]
     pub n_steps: usize,
+    /// Their names, in order.
+    #[serde(default)]
+    pub step_names: Vec<String>,
+    /// The models that the built-in scripted vendor answered for when the run was last worked on; none in an honest run.
+    #[serde(default)]
+    pub simulated: Vec<String>,
     /// The sources, by step.
     pub inputs: BTreeMap<String, Fingerprint>,
     /// How each step's sink was configured when its outputs were written, as a hash.

@@ -143,6 +143,8 @@ fn begin(
         artefacts: BTreeMap::new(),
         n_records: BTreeMap::new(),
         short: BTreeMap::new(),
+        step_names: ready.pipeline.steps.0.iter().map(|(name, _)| name.clone()).collect(),
+        simulated: Vec::new(),
         models_file: None,
         prices: domain::price::Prices::default(),
     };

@@ -53,6 +53,7 @@ pub(super) fn start(args: &Run, before: &Before) -> anyhow::Result<Exit> {
         ));
     }
     chosen.manifest.prices = ready.models.prices();
+    chosen.manifest.simulated.clone_from(&models.simulated);
     chosen.manifest.models_file = opening::models_file(args, &ready);
     // One thread drives the run: its work per record is small, and threads of their own write the journal and read the
     // source. A second one would spend its time on waking the first.

@@ -14,6 +14,12 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// Returns the locale of the user's messages.
+pub(crate) fn locale() -> Option<String> {
+    // In this order (POSIX); one that is empty counts as not set.
+    ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().filter_map(variable).find(|locale| !locale.is_empty())
+}
+
 /// Returns what identifies this boot of the machine, or 0 where the system does not tell.
 pub(crate) fn boot() -> u64 {
     let id = std::fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();

@@ -14,8 +14,9 @@ use super::{End, Working};
 use crate::{
     clock,
     exit::Exit,
+    language,
     progress::{counted, thousands},
-    talk,
+    report, talk,
 };
 
 impl Working<'_> {
@@ -51,7 +52,10 @@ impl Working<'_> {
         match end {
             // A run that had nothing to do leaves the account as it is.
             End::Finished if self.accounts.is_empty() => {}
-            End::Finished => self.write_account(&account)?,
+            End::Finished => {
+                self.write_account(&account)?;
+                self.write_report()?;
+            }
             End::Sampled => talk::say(format!("the answers are kept; go on with all records: {}", self.command())),
             End::Left(n) => {
                 talk::say(format!("{} not settled; go on with: {}", counted(*n, "record"), self.command()));
@@ -140,6 +144,17 @@ impl Working<'_> {
             .and_then(|()| std::fs::rename(&aside, &place.path))
             .with_context(|| format!("cannot write the account `{}`", place.name))?;
         talk::say(format!("  {}", self.as_reached(&place.name)));
+        Ok(())
+    }
+
+    /// Writes the reports that the pipeline asks for, beside the first output.
+    fn write_report(&self) -> anyhow::Result<()> {
+        let Some((_, step)) = self.ready.pipeline.steps.0.first() else { return Ok(()) };
+        let output = self.ready.place(&step.sink.jsonl.path);
+        let formats = &self.ready.pipeline.finish.report;
+        for name in report::write(&self.chosen.folder, formats, &output, language::chosen())? {
+            talk::say(format!("  {}", self.as_reached(&name)));
+        }
         Ok(())
     }
 
