@@ -5,3 +5,4 @@ pub(crate) mod identity;
 pub(crate) mod models;
 pub(crate) mod simulated;
 pub(crate) mod step;
+pub(crate) mod work;

@@ -19,4 +19,8 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
+pub mod embed;
+mod mistake;
 pub mod prompt;
+mod reply;
+mod template;

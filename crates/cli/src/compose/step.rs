@@ -9,9 +9,8 @@ use domain::{
 };
 use engine::{Backoff, Budgets, Flow, Pause, Step};
 use store::{LocalDisk, RunFolder, UserKeys};
-use work::prompt::{Inputs, PromptHandler};
 
-use super::environment;
+use super::{environment, work};
 use crate::pipeline::{FlowConfig, Ready, StepConfig, WorkConfig};
 
 /// What a step is composed from.
@@ -48,14 +47,12 @@ pub(crate) fn compose(
     models: Arc<dyn ModelClient>,
 ) -> anyhow::Result<Step> {
     let Parts { ready, number, name, step, folder, limit, seed } = parts;
-    let WorkConfig::Prompt(prompt) = &step.work;
     let input = ready.place(&step.source.jsonl.path);
-    let inputs = Inputs { fields: step.source.fields.clone(), require: step.source.require.unwrap_or_default() };
-    let handler = PromptHandler::new(prompt, inputs, &input.name, models)?;
+    let work = work::work(ready, step, &input.name, models)?;
     let output = ready.place(&step.sink.jsonl.path);
     let failures = step.sink.jsonl.failures.as_ref().map(|path| ready.place(path));
     let places = SinkPlaces { output, failures, source: input };
-    let sink: Box<dyn Sink> = Box::new(JsonlSink::new(&step.sink.jsonl, places, handler.new_fields(), &folder.id())?);
+    let sink: Box<dyn Sink> = Box::new(JsonlSink::new(&step.sink.jsonl, places, &work.new_fields, &folder.id())?);
     #[cfg(debug_assertions)]
     let sink = crate::kill_points::sink(sink);
     let keys = match &step.source.jsonl.key {
@@ -66,7 +63,7 @@ pub(crate) fn compose(
         number: *number,
         name: (*name).to_owned(),
         source,
-        handler: Arc::new(handler),
+        handler: work.handler,
         sink,
         flow: flow(&step.flow, *seed),
         limit: *limit,

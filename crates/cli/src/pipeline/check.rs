@@ -1,5 +1,7 @@
 //! Checking a pipeline file with everything it names, so that every mistake is told before anything is asked.
 
+mod asking;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -10,9 +12,8 @@ use connect::{
     Place,
     jsonl::{JsonlSink, JsonlSource, SinkPlaces},
 };
-use domain::{SkipReason, Unplanned, ports::Source as _};
+use domain::ports::Source as _;
 use gateway::{ModelsFile, Setting};
-use work::prompt::{Inputs, Prompt, Template};
 
 use super::{BudgetConfig, Pipeline, StepConfig, WorkConfig};
 use crate::{
@@ -205,32 +206,10 @@ impl Whole<'_> {
     }
 
     fn check_step(&mut self, name: &str, step: &StepConfig, models: Option<&ModelsFile>) {
+        self.check_work(name, step, models);
         let WorkConfig::Prompt(prompt) = &step.work;
-        for mistake in prompt.mistakes() {
-            let mut keys = vec!["steps", name, "work", "prompt"];
-            keys.extend(mistake.path.iter().map(String::as_str));
-            let mut span = deepest(self.document, &keys);
-            if let (Some(span), Some(line)) = (&mut span, mistake.line) {
-                // A block begins behind its `|`: the first line of the template is the next line of the file.
-                let is_block = self.document.is_block(&keys);
-                span.line += line - usize::from(!is_block);
-                (span.column, span.length) = (1, 1);
-            }
-            self.diagnostics.push(self.document.error(span, mistake.message));
-        }
-        if let Some(models) = models
-            && !knows(models, &prompt.model)
-        {
-            let names: Vec<&str> = models.models.iter().map(|model| model.name.as_str()).collect();
-            let message = format!(
-                "the models file knows no model or route `{}`; it has: {}",
-                prompt.model,
-                names.into_iter().chain(models.routes.keys().map(String::as_str)).collect::<Vec<_>>().join(", ")
-            );
-            self.error(&["steps", name, "work", "prompt", "model"], message);
-        }
         self.check_tables(name, step, &prompt.new_fields());
-        self.try_first_record(name, step, prompt);
+        self.try_first_record(name, step);
     }
 
     /// A budget of money counts only what has a price in its currency.
@@ -293,25 +272,11 @@ impl Whole<'_> {
         }
     }
 
-    /// Warns where the first record of the source is none that the template can be filled from: often a field of the
-    /// template is misspelt, and every record would be skipped.
-    fn try_first_record(&mut self, name: &str, step: &StepConfig, prompt: &Prompt) {
+    fn try_first_record(&mut self, name: &str, step: &StepConfig) {
         let input = place(self.file, &step.source.jsonl.path);
-        let inputs = Inputs { fields: step.source.fields.clone(), require: step.source.require.unwrap_or_default() };
         let source = JsonlSource::new(&step.source.jsonl, input.clone(), 0, Vec::new());
         // What is wrong with the source is told elsewhere.
         let Ok(Some(record)) = source.first() else { return };
-        let what = match Template::try_out(prompt, inputs, &input.name, &record) {
-            Err(Unplanned::Skip(SkipReason::MissingField, what)) => what,
-            Err(Unplanned::Fail(failure)) => failure.message,
-            Ok(()) | Err(Unplanned::Skip(..)) => return,
-        };
-        let keys = ["steps", name, "work", "prompt", "template"];
-        let warning = self.document.warning(deepest(self.document, &keys), what);
-        self.diagnostics.push(warning.help("it is the first record; all that are like it would not be asked about"));
+        self.try_record(name, step, &input.name, &record);
     }
-}
-
-fn knows(models: &ModelsFile, route: &str) -> bool {
-    route == "auto" || models.routes.contains_key(route) || models.models.iter().any(|model| model.name == route)
 }

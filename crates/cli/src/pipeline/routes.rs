@@ -8,7 +8,7 @@ impl StepConfig {
     /// Returns the routes that the step asks.
     pub(crate) fn routes(&self) -> Vec<&str> {
         match &self.work {
-            WorkConfig::Prompt(prompt) => vec![&prompt.model],
+            WorkConfig::Prompt(prompt) => prompt.routes(),
         }
     }
 

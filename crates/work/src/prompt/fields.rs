@@ -6,7 +6,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Field, Fields, Kind, Mistake};
+use super::{Field, Fields, Kind};
+use crate::mistake::Mistake;
 
 /// Returns the `response_format` of requests for `fields`.
 pub(super) fn response_format(fields: &Fields) -> Value {

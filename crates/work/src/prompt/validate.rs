@@ -1,9 +1,17 @@
 //! An answer's text into new fields.
 
-use domain::json;
+use domain::{Reason, json};
 use serde_json::{Value, value::RawValue};
 
-use super::{Fields, Mistake, Prompt, PromptError, extract::object_in, fields, parse::cut};
+use super::{
+    Fields, Prompt,
+    extract::{Wanted, json_in},
+    fields,
+};
+use crate::{
+    mistake::{Mistake, Mistakes},
+    reply::cut,
+};
 
 /// What makes new fields of what a model said.
 #[derive(Debug)]
@@ -22,37 +30,55 @@ pub(super) struct Declared {
 }
 
 impl Check {
-    pub(super) fn new(output: Option<&Fields>) -> Result<Self, PromptError> {
+    pub(super) fn new(output: Option<&Fields>) -> Result<Self, Mistakes> {
         let Some(output) = output else { return Ok(Self::Text) };
-        let schema = jsonschema::validator_for(&fields::answer_schema(output)).map_err(|error| {
-            PromptError(vec![Mistake { path: vec!["output".to_owned()], line: None, message: error.to_string() }])
-        })?;
+        let schema = jsonschema::validator_for(&fields::answer_schema(output))
+            .map_err(|error| Mistake::new(&["output"], error.to_string()))?;
         let names = output.0.iter().map(|(name, _)| (name.clone(), quoted(name))).collect();
         Ok(Self::Fields(Box::new(Declared { names, schema })))
     }
 
     /// Returns the new fields as one object: all that are declared, in declared order, values as the model wrote them.
-    pub(super) fn output_of(&self, content: &str) -> Result<Box<RawValue>, String> {
-        let output = match self {
-            Self::Text => format!("{{{}{}}}", quoted(Prompt::ANSWER), Value::from(content)),
-            Self::Fields(declared) => declared.output_of(content)?,
-        };
-        RawValue::from_string(output).map_err(|error| json::in_words(&error))
+    ///
+    /// # Errors
+    /// Why the answer does not have them.
+    pub(super) fn output_of(&self, answer: &str) -> Result<Box<RawValue>, (Reason, String)> {
+        match self {
+            Self::Text => of_answer(&Value::from(answer).to_string()),
+            Self::Fields(declared) => declared.output_of(answer).and_then(raw),
+        }
     }
 }
 
 impl Declared {
-    fn output_of(&self, content: &str) -> Result<String, String> {
-        let object = object_in(content).ok_or_else(|| format!("the answer holds no JSON object: {}", cut(content)))?;
-        let value: Value = serde_json::from_str(object).map_err(|error| json::in_words(&error))?;
-        self.schema.validate(&value).map_err(|error| in_words(&error))?;
+    fn output_of(&self, answer: &str) -> Result<String, (Reason, String)> {
+        // On the stack where they are few: this is done for every answer.
+        let mut few = [""; 16];
+        let many: Vec<&str>;
+        let names = match few.get_mut(..self.names.len()) {
+            Some(few) => {
+                few.iter_mut().zip(&self.names).for_each(|(few, (name, _))| *few = name);
+                &*few
+            }
+            None => {
+                many = self.names.iter().map(|(name, _)| name.as_str()).collect();
+                &many
+            }
+        };
+        let Some(object) = json_in(answer, Wanted::Object, names) else {
+            return Err((Reason::NoJson, format!("the answer holds no JSON object: {}", cut(answer))));
+        };
+        let object = object.as_ref();
+        let invalid = |what: String| (Reason::Schema, what);
+        let value: Value = serde_json::from_str(object).map_err(|error| invalid(json::in_words(&error)))?;
+        self.schema.validate(&value).map_err(|error| invalid(in_words(&error)))?;
         let mut values: Vec<Option<&RawValue>> = vec![None; self.names.len()];
         json::members(object, |name, value| {
             if let Some(i) = self.names.iter().position(|(known, _)| *known == name) {
                 values[i] = Some(value);
             }
         })
-        .map_err(|error| error.0)?;
+        .map_err(|error| invalid(error.0))?;
         let mut output = String::with_capacity(object.len());
         output.push('{');
         for ((_, quoted), value) in self.names.iter().zip(values) {
@@ -65,6 +91,15 @@ impl Declared {
         output.push('}');
         Ok(output)
     }
+}
+
+/// Makes the one field of a prompt without `output`.
+pub(super) fn of_answer(json: &str) -> Result<Box<RawValue>, (Reason, String)> {
+    raw(format!("{{{}{json}}}", quoted(Prompt::ANSWER)))
+}
+
+fn raw(json: String) -> Result<Box<RawValue>, (Reason, String)> {
+    RawValue::from_string(json).map_err(|error| (Reason::Schema, json::in_words(&error)))
 }
 
 fn in_words(error: &jsonschema::ValidationError<'_>) -> String {

@@ -13,11 +13,11 @@ use domain::{
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Inputs, PromptHandler, Scripted, handler, output, prompt, record};
+use super::{Inputs, Scripted, asking, handler, output, record};
 
 fn judged(config: Value, body: &str) -> Result<String, String> {
     let raw = Bytes::copy_from_slice(body.as_bytes());
-    match handler(config).judge(raw.clone()) {
+    match handler(config).judge(&record("{}"), raw.clone(), 1, AnswerMeta::default()) {
         Ended::Done(answer) => {
             assert_eq!(answer.raw, raw);
             Ok(answer.output.get().to_owned())
@@ -170,7 +170,12 @@ fn what_is_known_of_an_answer_is_kept_with_it() {
     ] {
         let body = json!({"id": "c-1", "model": "m-2", "usage": usage,
             "choices": [{"message": {"content": "cut"}, "finish_reason": "length"}]});
-        let Ended::Failed(_, _, meta) = handler(json!({"template": "x"})).judge(body.to_string().into()) else {
+        let Ended::Failed(_, _, meta) = handler(json!({"template": "x"})).judge(
+            &record("{}"),
+            body.to_string().into(),
+            1,
+            AnswerMeta::default(),
+        ) else {
             panic!("it was cut")
         };
         let usage = expected.map(|(prompt_tokens, completion_tokens)| Usage {
@@ -195,8 +200,7 @@ impl Notes for NoNotes {
 /// Plans a record, reserves and makes one attempt; returns how it ended and what the model was asked.
 fn attempted(answer: Result<ModelAnswer, (Failure, Bytes)>) -> (Ended, Vec<String>) {
     let client = Arc::new(Scripted { answer: Some(answer), ..Scripted::default() });
-    let config = prompt(json!({"model": "fast", "template": "{{ body }}"}));
-    let handler = PromptHandler::new(&config, Inputs::default(), "tickets.jsonl", client.clone()).unwrap();
+    let handler = asking(json!({"model": "fast", "template": "{{ body }}"}), Inputs::default(), client.clone());
     let record = record(r#"{"body":"hello"}"#);
     let planned = handler.plan(&record).unwrap();
     let item = WorkItem { id: record.key, members: vec![(record, planned)] };
@@ -240,7 +244,7 @@ proptest! {
     #[test]
     fn any_bytes_are_judged(body in prop::collection::vec(any::<u8>(), 0..200), text in any::<String>()) {
         let handler = handler(json!({"template": "x", "output": output()}));
-        let is_judged = |raw: Bytes| matches!(handler.judge(raw), Ended::Failed(..) | Ended::Done(_));
+        let is_judged = |raw: Bytes| matches!(handler.judge(&record("{}"), raw, 1, AnswerMeta::default()), Ended::Failed(..) | Ended::Done(_));
         prop_assert!(is_judged(body.into()));
         prop_assert!(is_judged(saying(&text).into()));
         let fenced = format!("```json {{\"a\":{text}}}");

@@ -68,7 +68,11 @@ fn record_json_is_the_record_without_white_space() {
 #[test]
 fn chosen_fields_are_all_that_record_json_shows() {
     let inputs =
-        |fields: &[&str], require| Inputs { fields: Some(fields.iter().map(|&f| f.to_owned()).collect()), require };
+        |fields: &[&str], require| Inputs {
+        fields: Some(fields.iter().map(|&f| f.to_owned()).collect()),
+        require,
+        ..Inputs::default()
+    };
     let (all, any) = (Require::All, Require::Any);
     let place = "tickets.jsonl line 3";
     for (fields, require, text, expected) in [
@@ -216,7 +220,7 @@ fn what_decides_answers_is_the_identity_and_nothing_else() {
         other[key] = value;
         assert_ne!(handler(other).identity().to_string(), identity, "{key}");
     }
-    let inputs = Inputs { fields: Some(vec!["a".to_owned()]), require: Require::Any };
+    let inputs = Inputs { fields: Some(vec!["a".to_owned()]), require: Require::Any, where_: None };
     assert_ne!(handler_with(config, inputs).identity().to_string(), identity);
 }
 

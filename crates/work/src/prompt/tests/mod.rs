@@ -15,7 +15,7 @@ use domain::{
 };
 use serde_json::{Value, json};
 
-use super::{Inputs, Prompt, PromptHandler};
+use super::{Attachments, Inputs, Prompt, PromptHandler};
 
 /// A model that says what it was told to say, and keeps what it was asked.
 #[derive(Default)]
@@ -44,8 +44,30 @@ fn prompt(config: Value) -> Prompt {
     serde_json::from_value(config).unwrap()
 }
 
+/// Files that records may name.
+struct Files;
+
+impl Attachments for Files {
+    fn read(&self, path: &str, max_bytes: u64) -> Result<Vec<u8>, String> {
+        let bytes: &[u8] = match path {
+            "img/a.png" => b"\x89PNG\r\n\x1a\n",
+            "b.jpg" => b"\xff\xd8\xff\xe0",
+            "not.png" => b"hello",
+            "docs/Report.pdf" => b"%PDF-1.7",
+            "notes.md" => b"\xef\xbb\xbf# A \"title\"\n",
+            "gbk.txt" => b"\xc4\xe3",
+            _ => return Err("cannot be read: no such file".to_owned()),
+        };
+        if bytes.len() as u64 > max_bytes { Err(format!("has more than {max_bytes} bytes")) } else { Ok(bytes.into()) }
+    }
+}
+
 fn handler_with(config: Value, inputs: Inputs) -> PromptHandler {
-    PromptHandler::new(&prompt(config), inputs, "tickets.jsonl", Arc::new(Scripted::default())).unwrap()
+    asking(config, inputs, Arc::new(Scripted::default()))
+}
+
+fn asking(config: Value, inputs: Inputs, client: Arc<Scripted>) -> PromptHandler {
+    PromptHandler::new(&prompt(config), inputs, "tickets.jsonl", client, Arc::new(Files)).unwrap()
 }
 
 fn handler(config: Value) -> PromptHandler {

@@ -3,7 +3,10 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use domain::ports::{Ended, Handler as _};
+use domain::{
+    AnswerMeta,
+    ports::{Ended, Handler as _},
+};
 use serde_json::json;
 
 use super::{handler, output, record};
@@ -45,6 +48,6 @@ fn figures() {
     let body: Bytes = body.to_string().into();
     let handler = handler(json!({"template": "x", "output": output()}));
     timed("parse and validate", &|| {
-        assert!(matches!(handler.judge(body.clone()), Ended::Done(_)));
+        assert!(matches!(handler.judge(&record, body.clone(), 1, AnswerMeta::default()), Ended::Done(_)));
     });
 }

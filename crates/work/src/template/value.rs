@@ -16,7 +16,7 @@ use serde_json::{Serializer, ser::PrettyFormatter, value::RawValue};
 
 /// The named fields of one record: what a template is rendered with.
 #[derive(Debug, Default)]
-pub(super) struct Named(pub(super) Vec<(Arc<str>, Value)>);
+pub(crate) struct Named(pub(crate) Vec<(Arc<str>, Value)>);
 
 impl Object for Named {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
@@ -30,10 +30,10 @@ impl Object for Named {
 
 /// Text that JSON can spell and Unicode cannot: half of a character.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct HalfCharacter;
+pub(crate) struct HalfCharacter;
 
 /// Returns what a JSON string says.
-pub(super) fn text_of(string: &RawValue) -> Result<Cow<'_, str>, HalfCharacter> {
+pub(crate) fn text_of(string: &RawValue) -> Result<Cow<'_, str>, HalfCharacter> {
     let quoted = string.get();
     let inner = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default();
     if !inner.contains('\\') {
@@ -44,7 +44,7 @@ pub(super) fn text_of(string: &RawValue) -> Result<Cow<'_, str>, HalfCharacter> 
 
 /// Returns a JSON value as templates see it: text as text, a number as a number where nothing of it is lost and as its
 /// own text otherwise (`1.10`, forty digits), arrays and objects as they stand until someone looks into them.
-pub(super) fn value_of(raw: &RawValue) -> Result<Value, HalfCharacter> {
+pub(crate) fn value_of(raw: &RawValue) -> Result<Value, HalfCharacter> {
     Ok(match raw.get().as_bytes().first() {
         Some(b'"') => text_of(raw)?.into(),
         Some(b'[' | b'{') => Value::from_object(Container { text: raw.to_owned(), inside: OnceLock::new() }),
@@ -56,7 +56,7 @@ pub(super) fn value_of(raw: &RawValue) -> Result<Value, HalfCharacter> {
 }
 
 /// Returns whether a value holds nothing: null, or text of white space alone.
-pub(super) fn is_empty(raw: &RawValue) -> bool {
+pub(crate) fn is_empty(raw: &RawValue) -> bool {
     raw.get() == "null" || (raw.get().starts_with('"') && text_of(raw).is_ok_and(|text| text.trim().is_empty()))
 }
 

@@ -1,0 +1,68 @@
+//! The work of a step: a handler with the way to what records name.
+
+use std::{fs::File, io::Read as _, path::PathBuf, sync::Arc};
+
+use domain::ports::{Handler, ModelClient};
+use work::prompt::{Attachments, Inputs, PromptHandler};
+
+use crate::pipeline::{Ready, StepConfig, WorkConfig};
+
+/// The work of a step, and what the rest of the step must know of it.
+pub(crate) struct Work {
+    pub(crate) handler: Arc<dyn Handler>,
+    /// The names of the fields that it adds to a record.
+    pub(crate) new_fields: Vec<String>,
+    /// How many accepted answers are wanted of each record, and how many are asked for at most.
+    pub(crate) until: Option<(u32, u32)>,
+    /// Identical requests are asked once.
+    pub(crate) dedupes: bool,
+}
+
+/// Makes the work of a step for records of `source`, which is how messages call it.
+///
+/// # Errors
+/// Where its configuration has mistakes, which checking the pipeline should have told.
+pub(crate) fn work(
+    ready: &Ready,
+    step: &StepConfig,
+    source: &str,
+    models: Arc<dyn ModelClient>,
+) -> anyhow::Result<Work> {
+    let WorkConfig::Prompt(prompt) = &step.work;
+    let files = Arc::new(Folder(ready.place("".as_ref()).path));
+    let handler = PromptHandler::new(prompt, step.inputs(), source, models, files)?;
+    Ok(Work {
+        new_fields: handler.new_fields().to_vec(),
+        until: handler.until(),
+        dedupes: handler.dedupes(),
+        handler: Arc::new(handler),
+    })
+}
+
+impl StepConfig {
+    /// Returns what the work may see of a record.
+    pub(crate) fn inputs(&self) -> Inputs {
+        let source = &self.source;
+        Inputs { fields: source.fields.clone(), require: source.require.unwrap_or_default(), where_: None }
+    }
+}
+
+/// The folder of a pipeline, from which records name files.
+struct Folder(PathBuf);
+
+impl Attachments for Folder {
+    fn read(&self, path: &str, max_bytes: u64) -> Result<Vec<u8>, String> {
+        let cannot = |error: std::io::Error| format!("cannot be read: {error}");
+        let file = File::open(self.0.join(path)).map_err(cannot)?;
+        if file.metadata().map_err(cannot)?.is_dir() {
+            return Err("is a folder".to_owned());
+        }
+        let mut bytes = Vec::new();
+        // One byte more than is allowed tells a file that is too large, also where the system does not know its length.
+        file.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(cannot)?;
+        if bytes.len() as u64 > max_bytes {
+            return Err(format!("has more than {max_bytes} bytes; `max_bytes` says how large a file may be"));
+        }
+        Ok(bytes)
+    }
+}

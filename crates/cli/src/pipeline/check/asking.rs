@@ -1,0 +1,101 @@
+//! Checking what a step asks of models.
+
+use domain::{Record, SkipReason, Unplanned};
+use gateway::ModelsFile;
+use work::prompt::{Filter, Inputs, Mistake};
+
+use super::{Whole, deepest};
+use crate::pipeline::{StepConfig, WorkConfig};
+
+impl WorkConfig {
+    /// Returns the key of this kind of work.
+    fn key(&self) -> &'static str {
+        match self {
+            Self::Prompt(_) => "prompt",
+        }
+    }
+
+    /// Returns the key of the text that is filled from a record.
+    fn text_key(&self) -> &'static str {
+        match self {
+            Self::Prompt(prompt) if prompt.template.is_none() => "messages",
+            Self::Prompt(_) => "template",
+        }
+    }
+
+    fn mistakes(&self, inputs: &Inputs) -> Vec<Mistake> {
+        match self {
+            Self::Prompt(prompt) => prompt.mistakes_with(inputs),
+        }
+    }
+
+    fn try_out(&self, inputs: Inputs, source: &str, record: &Record) -> Result<(), Unplanned> {
+        match self {
+            Self::Prompt(prompt) => prompt.try_out(inputs, source, record),
+        }
+    }
+
+    /// Returns the models, or routes, that are asked, each with the keys under which it stands.
+    fn asked(&self) -> Vec<(Vec<String>, &str)> {
+        match self {
+            Self::Prompt(prompt) => match &prompt.models {
+                Some(models) => {
+                    let keys = |i: usize| vec!["models".to_owned(), i.to_string()];
+                    models.iter().enumerate().map(|(i, model)| (keys(i), model.as_str())).collect()
+                }
+                None => vec![(vec!["model".to_owned()], &prompt.model)],
+            },
+        }
+    }
+}
+
+impl Whole<'_> {
+    pub(super) fn check_work(&mut self, name: &str, step: &StepConfig, models: Option<&ModelsFile>) {
+        let inputs = step.inputs();
+        if let Some(Err(message)) = inputs.where_.as_deref().map(Filter::new) {
+            self.error(&["steps", name, "source", "where"], message);
+        }
+        let place = ["steps", name, "work", step.work.key()];
+        for mistake in step.work.mistakes(&inputs) {
+            let mut keys = place.to_vec();
+            keys.extend(mistake.path.iter().map(String::as_str));
+            let mut span = deepest(self.document, &keys);
+            if let (Some(span), Some(line)) = (&mut span, mistake.line) {
+                // A block begins behind its `|`: the first line of the template is the next line of the file.
+                let is_block = self.document.is_block(&keys);
+                span.line += line - usize::from(!is_block);
+                (span.column, span.length) = (1, 1);
+            }
+            self.diagnostics.push(self.document.error(span, mistake.message));
+        }
+        let Some(models) = models else { return };
+        for (keys, route) in step.work.asked() {
+            // That a name is missing was told above.
+            if route.trim().is_empty() || knows(models, route) {
+                continue;
+            }
+            let known = models.models.iter().map(|model| model.name.as_str());
+            let known = known.chain(models.routes.keys().map(String::as_str)).collect::<Vec<_>>().join(", ");
+            let message = format!("the models file knows no model or route `{route}`; it has: {known}");
+            let keys: Vec<&str> = place.iter().copied().chain(keys.iter().map(String::as_str)).collect();
+            self.error(&keys, message);
+        }
+    }
+
+    /// Warns where the first record of the source is none that the work can be planned from: often a field of the
+    /// template is misspelt, and every record would be skipped.
+    pub(super) fn try_record(&mut self, name: &str, step: &StepConfig, source: &str, record: &Record) {
+        let what = match step.work.try_out(step.inputs(), source, record) {
+            Err(Unplanned::Skip(SkipReason::MissingField | SkipReason::BadRecord, what)) => what,
+            Err(Unplanned::Fail(failure)) => failure.message,
+            Ok(()) | Err(Unplanned::Skip(..)) => return,
+        };
+        let keys = ["steps", name, "work", step.work.key(), step.work.text_key()];
+        let warning = self.document.warning(deepest(self.document, &keys), what);
+        self.diagnostics.push(warning.help("it is the first record; all that are like it would not be asked about"));
+    }
+}
+
+fn knows(models: &ModelsFile, route: &str) -> bool {
+    route == "auto" || models.routes.contains_key(route) || models.models.iter().any(|model| model.name == route)
+}

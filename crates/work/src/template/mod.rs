@@ -1,0 +1,23 @@
+//! Templates and expressions, filled from a record's own text.
+//!
+//! The way of a record: `filter` says whether it is kept at all, `reader` takes from its text what templates name
+//! (`value`, `names`), and `render` fills the templates. An `expression` is a template without a text around it.
+
+mod expression;
+mod filter;
+mod language;
+mod names;
+mod reader;
+mod render;
+mod value;
+
+pub use filter::Filter;
+pub use language::Template;
+pub use reader::{Inputs, Require};
+
+pub(crate) use expression::Expression;
+pub(crate) use language::{environment, said, with_bare_record_json};
+pub(crate) use names::looked_up;
+pub(crate) use reader::{Seen, Trouble, Wants};
+pub(crate) use render::Templates;
+pub(crate) use value::{Named, is_empty, text_of, value_of};
