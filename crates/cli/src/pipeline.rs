@@ -2,6 +2,7 @@
 
 mod budget;
 mod check;
+mod kinds;
 mod routes;
 
 use std::{borrow::Cow, fmt, path::PathBuf};
@@ -9,7 +10,10 @@ use std::{borrow::Cow, fmt, path::PathBuf};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 use simulate::Span;
-use work::prompt::{Prompt, Require};
+use work::{
+    embed::Embed,
+    prompt::{Prompt, Require},
+};
 
 use crate::report::Format;
 
@@ -111,6 +115,10 @@ pub(crate) struct SourceConfig {
     /// How many of `fields` must hold something for a record to be worked on; others are skipped as `missing_field`.
     #[serde(default)]
     pub(crate) require: Option<Require>,
+    /// An expression over the record's fields, such as `lang == 'zh' and score > 3`. Records for which it is not true are
+    /// skipped as `filtered`. A field that a record does not have is false; text that is a number is compared as one.
+    #[serde(default, rename = "where")]
+    pub(crate) where_: Option<String>,
 }
 
 /// What is done with each record.
@@ -118,7 +126,9 @@ pub(crate) struct SourceConfig {
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum WorkConfig {
     /// A model is asked about it.
-    Prompt(Prompt),
+    Prompt(Box<Prompt>),
+    /// A model turns a text of it into numbers.
+    Embed(Embed),
 }
 
 /// Where the outcomes go: one kind of table, and how the new fields are named in it.

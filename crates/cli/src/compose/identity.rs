@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::pipeline::{Ready, StepConfig, WorkConfig};
+use crate::pipeline::{Ready, StepConfig};
 
 /// The parts of an identity by name, each as a hash: a change can be named, and a prompt does not stand in two places.
 pub(crate) fn parts(ready: &Ready) -> BTreeMap<String, String> {
@@ -24,17 +24,15 @@ pub(crate) fn parts(ready: &Ready) -> BTreeMap<String, String> {
     // Made-up answers and real ones never stand in one output.
     add("simulated models".to_owned(), &serde_json::json!(simulated));
     for (name, step) in &ready.pipeline.steps.0 {
-        let WorkConfig::Prompt(prompt) = &step.work;
-        if let Ok(Value::Object(prompt)) = serde_json::to_value(prompt) {
-            for (key, value) in prompt {
-                add(format!("steps.{name}.work.prompt.{key}"), &value);
-            }
+        for (key, value) in step.work.deciding() {
+            add(format!("steps.{name}.work.{}.{key}", step.work.key()), &value);
         }
         let source = &step.source;
         add(format!("steps.{name}.source.jsonl.path"), &Value::String(source.jsonl.path.display().to_string()));
         add(format!("steps.{name}.source.jsonl.key"), &serde_json::json!(source.jsonl.key));
         add(format!("steps.{name}.source.fields"), &serde_json::json!(source.fields));
         add(format!("steps.{name}.source.require"), &serde_json::json!(source.require));
+        add(format!("steps.{name}.source.where"), &serde_json::json!(source.where_));
     }
     parts
 }

@@ -5,13 +5,13 @@ use std::{path::Path, sync::Arc, time::Duration};
 use connect::jsonl::{JsonlSink, JsonlSource, SinkPlaces};
 use domain::{
     StepNumber,
-    ports::{KeyTable, ModelClient, Sink, Source},
+    ports::{KeyTable, ModelClient, RequestTable, Sink, Source},
 };
-use engine::{Backoff, Budgets, Flow, Pause, Step};
-use store::{LocalDisk, RunFolder, UserKeys};
+use engine::{Backoff, Budgets, Flow, Pause, Step, Until};
+use store::{LocalDisk, Requests, RunFolder, UserKeys};
 
 use super::{environment, work};
-use crate::pipeline::{FlowConfig, Ready, StepConfig, WorkConfig};
+use crate::pipeline::{FlowConfig, Ready, StepConfig};
 
 /// What a step is composed from.
 pub(crate) struct Parts<'a> {
@@ -29,9 +29,8 @@ pub(crate) struct Parts<'a> {
 /// # Errors
 /// Where standard input cannot be kept.
 pub(crate) fn source(parts: &Parts<'_>) -> anyhow::Result<Arc<dyn Source>> {
-    let WorkConfig::Prompt(prompt) = &parts.step.work;
     let place = parts.ready.place(&parts.step.source.jsonl.path);
-    let forbidden = parts.step.sink.jsonl.forbidden(&prompt.new_fields());
+    let forbidden = parts.step.sink.jsonl.forbidden(&parts.step.work.new_fields());
     Ok(Arc::new(JsonlSource::new(&parts.step.source.jsonl, place, parts.number, forbidden)))
 }
 
@@ -65,11 +64,15 @@ pub(crate) fn compose(
         source,
         handler: work.handler,
         sink,
-        flow: flow(&step.flow, *seed),
+        flow: Flow { until: work.until.map(|(accepted, candidates)| Until { accepted, candidates }), ..flow(&step.flow, *seed) },
         limit: *limit,
         keys,
-        requests: None,
+        requests: if work.dedupes { Some(open_requests(folder, *number)?) } else { None },
     })
+}
+
+fn open_requests(folder: &RunFolder, number: StepNumber) -> anyhow::Result<Box<dyn RequestTable>> {
+    Ok(Box::new(Requests::open(Arc::new(LocalDisk), folder, number, environment::boot())?))
 }
 
 fn open_keys(folder: &RunFolder, number: StepNumber) -> anyhow::Result<Box<dyn KeyTable>> {

@@ -3,7 +3,10 @@
 use std::{fs::File, io::Read as _, path::PathBuf, sync::Arc};
 
 use domain::ports::{Handler, ModelClient};
-use work::prompt::{Attachments, Inputs, PromptHandler};
+use work::{
+    embed::EmbedHandler,
+    prompt::{Attachments, PromptHandler},
+};
 
 use crate::pipeline::{Ready, StepConfig, WorkConfig};
 
@@ -28,23 +31,19 @@ pub(crate) fn work(
     source: &str,
     models: Arc<dyn ModelClient>,
 ) -> anyhow::Result<Work> {
-    let WorkConfig::Prompt(prompt) = &step.work;
-    let files = Arc::new(Folder(ready.place("".as_ref()).path));
-    let handler = PromptHandler::new(prompt, step.inputs(), source, models, files)?;
-    Ok(Work {
-        new_fields: handler.new_fields().to_vec(),
-        until: handler.until(),
-        dedupes: handler.dedupes(),
-        handler: Arc::new(handler),
+    let new_fields = step.work.new_fields();
+    Ok(match &step.work {
+        WorkConfig::Prompt(prompt) => {
+            let files = Arc::new(Folder(ready.place("".as_ref()).path));
+            let handler = PromptHandler::new(prompt, step.inputs(), source, models, files)?;
+            let (until, dedupes) = (handler.until(), handler.dedupes());
+            Work { handler: Arc::new(handler), new_fields, until, dedupes }
+        }
+        WorkConfig::Embed(embed) => {
+            let handler = EmbedHandler::new(embed, step.inputs(), source, models)?;
+            Work { handler: Arc::new(handler), new_fields, until: None, dedupes: false }
+        }
     })
-}
-
-impl StepConfig {
-    /// Returns what the work may see of a record.
-    pub(crate) fn inputs(&self) -> Inputs {
-        let source = &self.source;
-        Inputs { fields: source.fields.clone(), require: source.require.unwrap_or_default(), where_: None }
-    }
 }
 
 /// The folder of a pipeline, from which records name files.

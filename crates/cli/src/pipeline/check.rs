@@ -15,7 +15,7 @@ use connect::{
 use domain::ports::Source as _;
 use gateway::{ModelsFile, Setting};
 
-use super::{BudgetConfig, Pipeline, StepConfig, WorkConfig};
+use super::{BudgetConfig, Pipeline, StepConfig};
 use crate::{
     compose::{environment, simulated},
     config::{self, Diagnostic, Document, Severity},
@@ -207,8 +207,7 @@ impl Whole<'_> {
 
     fn check_step(&mut self, name: &str, step: &StepConfig, models: Option<&ModelsFile>) {
         self.check_work(name, step, models);
-        let WorkConfig::Prompt(prompt) = &step.work;
-        self.check_tables(name, step, &prompt.new_fields());
+        self.check_tables(name, step, &step.work.new_fields());
         self.try_first_record(name, step);
     }
 

@@ -2,14 +2,12 @@
 
 use gateway::{Model, ModelsFile};
 
-use super::{StepConfig, WorkConfig};
+use super::StepConfig;
 
 impl StepConfig {
     /// Returns the routes that the step asks.
     pub(crate) fn routes(&self) -> Vec<&str> {
-        match &self.work {
-            WorkConfig::Prompt(prompt) => prompt.routes(),
-        }
+        self.work.asked().into_iter().map(|(_, route)| route).collect()
     }
 
     /// Returns the models that may answer, some of them twice where several routes lead to them.

@@ -2,52 +2,10 @@
 
 use domain::{Record, SkipReason, Unplanned};
 use gateway::ModelsFile;
-use work::prompt::{Filter, Inputs, Mistake};
+use work::prompt::Filter;
 
 use super::{Whole, deepest};
-use crate::pipeline::{StepConfig, WorkConfig};
-
-impl WorkConfig {
-    /// Returns the key of this kind of work.
-    fn key(&self) -> &'static str {
-        match self {
-            Self::Prompt(_) => "prompt",
-        }
-    }
-
-    /// Returns the key of the text that is filled from a record.
-    fn text_key(&self) -> &'static str {
-        match self {
-            Self::Prompt(prompt) if prompt.template.is_none() => "messages",
-            Self::Prompt(_) => "template",
-        }
-    }
-
-    fn mistakes(&self, inputs: &Inputs) -> Vec<Mistake> {
-        match self {
-            Self::Prompt(prompt) => prompt.mistakes_with(inputs),
-        }
-    }
-
-    fn try_out(&self, inputs: Inputs, source: &str, record: &Record) -> Result<(), Unplanned> {
-        match self {
-            Self::Prompt(prompt) => prompt.try_out(inputs, source, record),
-        }
-    }
-
-    /// Returns the models, or routes, that are asked, each with the keys under which it stands.
-    fn asked(&self) -> Vec<(Vec<String>, &str)> {
-        match self {
-            Self::Prompt(prompt) => match &prompt.models {
-                Some(models) => {
-                    let keys = |i: usize| vec!["models".to_owned(), i.to_string()];
-                    models.iter().enumerate().map(|(i, model)| (keys(i), model.as_str())).collect()
-                }
-                None => vec![(vec!["model".to_owned()], &prompt.model)],
-            },
-        }
-    }
-}
+use crate::pipeline::StepConfig;
 
 impl Whole<'_> {
     pub(super) fn check_work(&mut self, name: &str, step: &StepConfig, models: Option<&ModelsFile>) {
