@@ -14,6 +14,9 @@ mod config;
 mod examples;
 mod extract;
 mod fields;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handler;
 mod made;
 mod messages;

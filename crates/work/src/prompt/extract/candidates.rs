@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::{
     Wanted, escaped,
     marks::{Does, Marks},
+    n_named,
     reader::{Attempt, Reading, Value, read},
     unwrapped,
     work::Work,
@@ -47,7 +48,8 @@ pub(super) fn best<'a>(text: &'a str, wanted: Wanted, fields: &[&str], work: &mu
                     return None;
                 }
                 at = start + length;
-                Some((rank(&attempt.keys, fields, is_alone(&text[at..])), None))
+                let n_named = fields.iter().filter(|field| attempt.keys.iter().any(|key| key == *field)).count();
+                Some((rank(n_named, fields, is_alone(&text[at..])), None))
             }
             Reading::Cut(_) | Reading::Broken(_) => {
                 at = start + 1;
@@ -65,7 +67,7 @@ pub(super) fn best<'a>(text: &'a str, wanted: Wanted, fields: &[&str], work: &mu
 
 /// Reads the value at the start of `text`, taking off up to `layers` layers of escapes; `None` where that would cost too
 /// much.
-fn reading<'a>(text: &'a str, layers: usize, work: &mut Work) -> Option<Reading<'a>> {
+pub(super) fn reading<'a>(text: &'a str, layers: usize, work: &mut Work) -> Option<Reading<'a>> {
     let plain = read(text, 0, work.left());
     let looked_at = match &plain {
         Reading::Whole(value) => value.end,
@@ -86,7 +88,6 @@ fn reading<'a>(text: &'a str, layers: usize, work: &mut Work) -> Option<Reading<
         Reading::Whole(value) => Reading::Whole(Value {
             json: Cow::Owned(value.json.into_owned()),
             end: escaped::source_length(text, value.end),
-            keys: keys(value.keys),
         }),
         Reading::Cut(attempt) => {
             let attempt = Attempt { keys: keys(attempt.keys), ..attempt };
@@ -104,7 +105,7 @@ fn candidate<'a>(
     fields: &[&str],
     is_alone: bool,
 ) -> Option<(Rank, Option<Cow<'a, str>>)> {
-    let rank = rank(&value.keys, fields, is_alone);
+    let rank = rank(n_named(&value.json, fields).unwrap_or(0), fields, is_alone);
     if rank < Rank::PartMentioned && wanted != Wanted::Array {
         let inner = match &value.json {
             Cow::Borrowed(json) => unwrapped(json, fields).map(Cow::Borrowed),
@@ -117,8 +118,7 @@ fn candidate<'a>(
     wanted.has(&value.json).then_some((rank, Some(value.json)))
 }
 
-fn rank(keys: &[Cow<'_, str>], fields: &[&str], is_alone: bool) -> Rank {
-    let n_named = fields.iter().filter(|field| keys.iter().any(|key| key == *field)).count();
+fn rank(n_named: usize, fields: &[&str], is_alone: bool) -> Rank {
     match (n_named, is_alone) {
         (0, true) => Rank::Alone,
         (0, false) => Rank::Mentioned,

@@ -1,12 +1,10 @@
 //! JSON that was put into a string once too often: `{\"a\": \"b\"}`, with or without quotes around it.
 
-use super::reader::is_blank;
-
 /// How often it may have been.
 pub(super) const MOST: usize = 3;
 
 /// How far behind a bracket the first escaped quote is looked for, in bytes.
-const AHEAD: usize = 64;
+const AHEAD: usize = 256;
 
 /// A text without one layer of escapes.
 #[derive(Debug)]
@@ -16,20 +14,11 @@ pub(super) struct Unescaped {
     pub(super) looked_at: usize,
 }
 
-/// Says whether the bracket at the start of `text` is that of escaped JSON: an escaped quote comes next.
+/// Says whether the bracket at the start of `text` is that of escaped JSON: the next quote is escaped, which the first
+/// one of a value never is.
 pub(super) fn is_escaped(text: &str) -> bool {
-    let mut end = text.len().min(AHEAD);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    let mut rest = &text[..end];
-    loop {
-        rest = rest.trim_start_matches(|c| matches!(c, '{' | '[') || is_blank(c));
-        match ["\\n", "\\t", "\\r"].iter().find_map(|space| rest.strip_prefix(space)) {
-            Some(next) => rest = next,
-            None => return rest.trim_start_matches('\\').starts_with('"') && rest.starts_with('\\'),
-        }
-    }
+    let near = &text.as_bytes()[..text.len().min(AHEAD)];
+    memchr::memchr(b'"', near).is_some_and(|quote| near[..quote].ends_with(b"\\"))
 }
 
 /// Takes one layer of escapes off `text`, up to a quote that is not escaped.

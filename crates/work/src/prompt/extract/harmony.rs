@@ -26,20 +26,19 @@ pub(super) fn said<'a>(content: &'a str, work: &mut Work) -> Option<Said<'a>> {
     }
     let mut messages = Messages { text, at: 0, prose: Prose::new(text) };
     let (mut thoughts, mut others, mut answer) = (Vec::new(), Vec::new(), None);
-    let mut is_any = begins;
     if !begins {
-        let first = messages.body(work);
-        is_any = messages.at < text.len();
-        thoughts.push(first);
+        thoughts.push(messages.body(work));
     }
+    let mut is_any = false;
     while let Some((header, body)) = messages.next(work) {
+        is_any = true;
         match header.split([' ', '\n', '<']).next().unwrap_or_default() {
             "final" => answer = Some(body),
             "commentary" | "assistant" if !header.contains(" to=") => others.push(body),
             _ => thoughts.push(body),
         }
     }
-    // Marks within JSON are none.
+    // Marks within JSON are none, and half a header is no message.
     if !is_any {
         return None;
     }

@@ -67,6 +67,14 @@ pub(super) fn json_in<'a>(answer: &'a str, wanted: Wanted, fields: &[&str]) -> O
     within(answer, wanted, fields, &mut Work::on(answer))
 }
 
+/// Returns how many bytes were looked at to find the JSON in `answer`.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) fn work_on(answer: &str, wanted: Wanted, fields: &[&str]) -> usize {
+    let mut work = Work::on(answer);
+    within(answer, wanted, fields, &mut work);
+    work.done()
+}
+
 fn within<'a>(answer: &'a str, wanted: Wanted, fields: &[&str], work: &mut Work) -> Option<Cow<'a, str>> {
     let whole = answer.trim_matches(is_blank);
     if let Some(found) = whole_value(whole, wanted, fields) {
@@ -119,19 +127,17 @@ fn unwrapped<'j>(outer: &'j str, fields: &[&str]) -> Option<&'j str> {
 }
 
 fn has_all(object: &str, fields: &[&str]) -> bool {
+    n_named(object, fields) == Some(fields.len())
+}
+
+/// Returns how many of `fields` an object has; `None` where `object` is none.
+fn n_named(object: &str, fields: &[&str]) -> Option<usize> {
     let mut seen = vec![false; fields.len()];
-    let is_object = json::members(object, |name, _| {
+    json::members(object, |name, _| {
         if let Some(i) = fields.iter().position(|field| *field == name) {
             seen[i] = true;
         }
-    });
-    is_object.is_ok() && seen.iter().all(|seen| *seen)
-}
-
-/// Returns the object in `text` as it stands there; `None` also where it would have to be mended.
-pub(super) fn object_in(text: &str) -> Option<&str> {
-    match json_in(text, Wanted::Object, &[])? {
-        Cow::Borrowed(object) => Some(object),
-        Cow::Owned(_) => None,
-    }
+    })
+    .ok()?;
+    Some(seen.into_iter().filter(|seen| *seen).count())
 }

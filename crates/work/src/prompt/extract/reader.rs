@@ -30,8 +30,6 @@ pub(super) struct Value<'t> {
     pub(super) json: Cow<'t, str>,
     /// Where it ends in the text.
     pub(super) end: usize,
-    /// The keys of the outermost object, as they stand in the text.
-    pub(super) keys: Vec<Cow<'t, str>>,
 }
 
 /// What was seen before a value turned out to be none.
@@ -39,6 +37,7 @@ pub(super) struct Value<'t> {
 pub(super) struct Attempt<'t> {
     /// Whether it was meant as JSON: a key with its colon was seen, or the text broke off where one must stand.
     pub(super) is_meant: bool,
+    /// The keys of the outermost object, as they stand in the text.
     pub(super) keys: Vec<Cow<'t, str>>,
     /// How many bytes were looked at.
     pub(super) looked_at: usize,
@@ -69,9 +68,7 @@ pub(super) fn read(text: &str, start: usize, most: usize) -> Reading<'_> {
     let mut reader = Reader::new(text, start, most);
     let stop = match reader.value(0, Place::Element) {
         Ok(()) => {
-            let keys = reader.keys();
-            let (end, json) = (reader.at, reader.finished());
-            return Reading::Whole(Value { json, end, keys });
+            return Reading::Whole(Value { json: reader.finished(), end: reader.at });
         }
         Err(stop) => stop,
     };

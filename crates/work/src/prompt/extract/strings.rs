@@ -143,20 +143,11 @@ impl Reader<'_> {
             // A key stands here, so the string has lost its end somewhere before.
             (_, ':') => Closing::Broken,
             (_, '：') if self.is_wide => Closing::Broken,
-            (_, ',') => self.closing_before_comma(place, next + 1),
-            (_, '，') if self.is_wide => self.closing_before_comma(place, next + c.len_utf8()),
-            (_, '，') => {
-                let (next, _) = self.next_token(next + c.len_utf8());
-                let ends = match place {
-                    Place::Element => Quote::at(self.text, next, place).is_some(),
-                    _ => self.is_key(next),
-                };
-                if ends { Closing::Ends } else { Closing::Inside }
-            }
+            (_, ',' | '，') => self.closing_before_comma(place, next + c.len_utf8()),
             (_, '"' | '\'' | '“' | '”' | '‘' | '’') => {
                 if place == Place::Member && has_line_end && self.is_key(next) {
                     Closing::Ends // The comma is missing.
-                } else if is_odd && next == after {
+                } else if is_odd {
                     Closing::Inside // `"hi""`: the quote of the quotation, then that of the string.
                 } else {
                     Closing::Broken

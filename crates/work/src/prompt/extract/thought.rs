@@ -7,20 +7,24 @@
 use std::borrow::Cow;
 
 use super::{
-    Said, harmony,
+    Said,
+    candidates::reading,
+    escaped, harmony,
     marks::{Does, Mark, Marks},
-    reader::{Reading, is_blank, read},
+    reader::{Reading, is_blank},
     work::Work,
 };
 
 /// Takes the thought off the front of a model's text.
 pub(super) fn said<'a>(content: &'a str, work: &mut Work) -> Said<'a> {
-    if let Some(said) = harmony::said(content, work) {
+    let marks = Marks::of(content);
+    let mut front = Front::new(content);
+    // What stands within a thought may look like anything.
+    let opens = marks.all.first().is_some_and(|mark| mark.does == Does::Open && front.reaches(mark.start));
+    if !opens && let Some(said) = harmony::said(content, work) {
         return said;
     }
-    let marks = Marks::of(content);
     let mut prose = Prose::new(content);
-    let mut front = Front::new(content);
     let mut i = 0;
     while let Some(&mark) = marks.all.get(i) {
         i += 1;
@@ -29,7 +33,7 @@ pub(super) fn said<'a>(content: &'a str, work: &mut Work) -> Said<'a> {
         }
         if mark.does == Does::Close {
             if !mark.is_heading && ends_alone(content, mark) {
-                front.take(front.end, mark.start, mark.end);
+                front.extend(mark);
                 prose.go_to(mark.end);
             }
             continue;
@@ -60,16 +64,16 @@ pub(super) fn said<'a>(content: &'a str, work: &mut Work) -> Said<'a> {
 /// The thoughts at the front of a text, so far.
 struct Front<'a> {
     content: &'a str,
-    pieces: Vec<&'a str>,
-    /// Where the last one ends, and where the next text begins.
+    /// Where the thoughts stand.
+    pieces: Vec<(usize, usize)>,
+    /// Where the mark behind the last one ends, and where the next text begins.
     end: usize,
     text: usize,
-    is_any: bool,
 }
 
 impl<'a> Front<'a> {
     fn new(content: &'a str) -> Self {
-        let mut front = Self { content, pieces: Vec::new(), end: 0, text: 0, is_any: false };
+        let mut front = Self { content, pieces: Vec::new(), end: 0, text: 0 };
         front.end_at(0);
         front
     }
@@ -84,23 +88,28 @@ impl<'a> Front<'a> {
         self.text >= at
     }
 
+    /// Adds the thought at `from..to`; its mark ends at `end`.
     fn take(&mut self, from: usize, to: usize, end: usize) {
-        let piece = self.content[from..to].trim_matches(is_blank);
-        if !piece.is_empty() {
-            self.pieces.push(piece);
-        }
-        self.is_any = true;
+        self.pieces.push((from, to));
         self.end_at(end);
     }
 
+    /// Adds all that stands before `mark`: a mark within, which seemed to end the thought, was part of it.
+    fn extend(&mut self, mark: Mark) {
+        let from = self.pieces.pop().map_or(0, |(from, _)| from);
+        self.take(from, mark.start, mark.end);
+    }
+
     fn said(self) -> Said<'a> {
-        if !self.is_any {
+        if self.pieces.is_empty() {
             return Said { thought: None, answer: self.content.into() };
         }
-        let thought = match self.pieces[..] {
+        let pieces = self.pieces.iter().map(|&(from, to)| self.content[from..to].trim_matches(is_blank));
+        let pieces: Vec<&str> = pieces.filter(|piece| !piece.is_empty()).collect();
+        let thought = match pieces[..] {
             [] => Cow::Borrowed(""),
             [one] => Cow::Borrowed(one),
-            _ => Cow::Owned(self.pieces.join("\n\n")),
+            _ => Cow::Owned(pieces.join("\n\n")),
         };
         Said { thought: Some(thought), answer: self.content[self.end..].trim_matches(is_blank).into() }
     }
@@ -147,14 +156,9 @@ impl<'a> Prose<'a> {
             };
             let start = self.at + length;
             self.at = start + 1;
-            match read(self.text, start, work.left()) {
-                Reading::Whole(value) => {
-                    (self.at, self.json_end) = (value.end, value.end);
-                    work.spend(value.end - start);
-                }
-                Reading::Cut(attempt) | Reading::Broken(attempt) => {
-                    work.spend(attempt.looked_at);
-                }
+            if let Some(Reading::Whole(value)) = reading(&self.text[start..], escaped::MOST, work) {
+                self.at = start + value.end;
+                self.json_end = self.at;
             }
         }
         at < self.json_end

@@ -2,10 +2,10 @@
 
 /// Bytes that may be looked at for each byte of an answer. An honest answer needs about two; a text that is nothing but
 /// openings of things that never close would cost its length squared.
-const FOR_EACH_BYTE: usize = 24;
+const FOR_EACH_BYTE: usize = 8;
 
 /// Bytes that may be looked at whatever the length.
-const AT_LEAST: usize = 16 * 1024;
+const AT_LEAST: usize = 64 * 1024;
 
 /// Counts the bytes that are looked at, so that the worst answer costs a known multiple of its length.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl Work {
         self.most.saturating_sub(self.done)
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn done(&self) -> usize {
         self.done
     }

@@ -3,6 +3,10 @@
 //! left out); `wanted` and `fields` are what was asked for; `json` is the JSON that was meant, to the byte, or null where
 //! there is none.
 
+mod costs;
+mod mutations;
+mod properties;
+
 use serde::Deserialize;
 
 use crate::prompt::extract::{Wanted, json_in, said};
