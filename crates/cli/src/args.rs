@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
-use crate::{language::Language, report::Format};
+use crate::{language::Language, progress::Mode, report::Format};
 
 /// Takes a dataset and a fleet of AI models and finishes the job.
 ///
@@ -37,10 +37,18 @@ pub(crate) enum Command {
     /// Tell what a run did: counts that add up, failures with examples, cost, latency and rate. Also of a run that is at
     /// work or was killed.
     Report(Report),
+    /// Watch a run from another terminal: the same bar, until it ends. Ctrl-C leaves it alone.
+    Monitor(Monitor),
+    /// Have a run ask nothing new until it is told to go on.
+    Pause(Steer),
+    /// Have a paused run go on.
+    Unpause(Steer),
     /// List runs, and look after them.
     Runs(Runs),
     /// Be a vendor that follows a script: an OpenAI-shaped server on loopback, for tests and rehearsals.
     Simulate(Simulate),
+    /// Write the script with which a shell completes this command line.
+    Completions(Completions),
     /// Write the reference documentation.
     #[command(hide = true)]
     Reference(Reference),
@@ -88,6 +96,9 @@ pub(crate) struct Run {
     /// Print the account to standard output as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    /// How to show progress, on standard error.
+    #[arg(long, value_enum, value_name = "HOW", default_value_t)]
+    pub(crate) progress: Mode,
     #[command(flatten)]
     pub(crate) state: State,
 }
@@ -108,6 +119,7 @@ impl Run {
             seed: None,
             reask_damaged: false,
             json: false,
+            progress: Mode::Auto,
             state,
         }
     }
@@ -136,6 +148,9 @@ pub(crate) struct Existing {
     /// Print the account to standard output as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    /// How to show progress, on standard error.
+    #[arg(long, value_enum, value_name = "HOW", default_value_t)]
+    pub(crate) progress: Mode,
     #[command(flatten)]
     pub(crate) state: State,
 }
@@ -178,6 +193,25 @@ pub(crate) struct Report {
     /// Write it into a file instead of to standard output.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Monitor {
+    /// The run: its id, the beginning of its id, or `latest`.
+    pub(crate) run: String,
+    /// How to show progress: JSON goes to standard output, everything else to standard error.
+    #[arg(long, value_enum, value_name = "HOW", default_value_t)]
+    pub(crate) progress: Mode,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Steer {
+    /// The run: its id, the beginning of its id, or `latest`.
+    pub(crate) run: String,
     #[command(flatten)]
     pub(crate) state: State,
 }
@@ -244,6 +278,12 @@ pub(crate) struct Simulate {
     /// The script, in YAML; without it every answer comes at once and fits the schema that was asked for.
     #[arg(long, value_name = "FILE")]
     pub(crate) script: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Completions {
+    /// The shell.
+    pub(crate) shell: clap_complete::Shell,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -3,7 +3,10 @@
 mod again;
 mod check;
 mod choose;
+mod completions;
 mod messages;
+mod monitor;
+mod pause;
 mod reference;
 mod report;
 mod run;
@@ -28,8 +31,12 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
         Command::Reparse(args) => again::reparse(&args),
         Command::Cancel(args) => again::cancel(&args),
         Command::Report(args) => report::run(&args),
+        Command::Monitor(args) => monitor::run(&args),
+        Command::Pause(args) => pause::pause(&args),
+        Command::Unpause(args) => pause::unpause(&args),
         Command::Runs(args) => runs::run(&args),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Completions(args) => completions::run(&args),
         Command::Reference(args) => reference::run(&args),
     }
 }

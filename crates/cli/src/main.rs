@@ -9,6 +9,8 @@ mod clock;
 mod commands;
 mod compose;
 mod config;
+mod control;
+mod disk_forecast;
 mod exit;
 #[cfg(debug_assertions)]
 mod kill_points;

@@ -22,7 +22,8 @@ pub(crate) fn listen(control: watch::Sender<Control>) -> std::io::Result<()> {
                 _ = terminate.recv() => {}
             }
             let wish = *control.borrow();
-            if wish == Control::Run {
+            // A run that is paused goes over into a stop like one that works; one that is being cancelled ends anyhow.
+            if wish <= Control::Pause {
                 talk::say("stopping: nothing new is asked; waiting for answers in flight (again: stop at once)");
                 control.send_replace(Control::Drain);
             } else {

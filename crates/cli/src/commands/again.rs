@@ -3,6 +3,7 @@
 use store::{Locked, Manifest};
 
 use super::{
+    pause,
     run::{self, Before},
     runs,
 };
@@ -26,7 +27,7 @@ pub(super) fn cancel(args: &Cancel) -> anyhow::Result<Exit> {
     let existing = &args.existing;
     let folder = runs::find(&existing.state.state, &existing.run)?;
     if let Locked::ByOther(_) = folder.try_lock()? {
-        anyhow::bail!("run {} is being worked on by another process", folder.id());
+        return pause::call_off(&folder, args.no_wait, existing.progress);
     }
     run::start(&as_run(existing)?, &Before::CallOff)
 }
@@ -41,6 +42,7 @@ fn as_run(existing: &Existing) -> anyhow::Result<Run> {
         resume: true,
         task_id: Some(folder.id()),
         json: existing.json,
+        progress: existing.progress,
         state: existing.state.clone(),
         ..Run::of(manifest.file)
     })

@@ -9,6 +9,7 @@ use crate::{
     config,
     exit::Exit,
     pipeline::Pipeline,
+    progress::Standing,
 };
 
 /// Writes the command line's reference and the schemas of the files.
@@ -17,6 +18,7 @@ pub(super) fn run(args: &Reference) -> anyhow::Result<Exit> {
     write(&args.out, "cli.md", &command_line())?;
     write(&args.out, "pipeline.schema.json", &pretty(&config::schema::<Pipeline>())?)?;
     write(&args.out, "models.schema.json", &pretty(&config::schema::<gateway::ModelsFile>())?)?;
+    write(&args.out, "progress.schema.json", &pretty(&schemars::schema_for!(Standing).to_value())?)?;
     write(&args.out, "script.schema.json", &pretty(&config::schema::<simulate::Script>())?)?;
     Ok(Exit::Done)
 }

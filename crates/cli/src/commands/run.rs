@@ -3,13 +3,14 @@
 mod before;
 mod opening;
 mod sample;
+mod seeing;
 mod telling;
 
 use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use domain::{Clock, StopReason, ports::Recovered};
-use engine::{Checked, Context, Status, StepAccount, StepEnd};
+use engine::{Checked, Context, StepAccount, StepEnd};
 use store::Journal;
 use tokio::sync::watch;
 
@@ -20,8 +21,8 @@ use crate::{
     compose::{identity, models, step},
     exit::Exit,
     pipeline::{self, Ready, StepConfig},
-    progress::{self, counted, thousands},
-    signals, talk,
+    progress::{Mode, counted, thousands},
+    talk,
 };
 pub(super) use before::Before;
 use opening::{Compared, compare, models_folder, open_journal};
@@ -33,6 +34,9 @@ pub(super) fn run(args: &Run) -> anyhow::Result<Exit> {
 
 /// Opens the run that `args` mean, does what is to be done before, and works on it.
 pub(super) fn start(args: &Run, before: &Before) -> anyhow::Result<Exit> {
+    if args.progress == Mode::Json {
+        talk::in_json();
+    }
     let checked = pipeline::check(&args.file, args.models.as_deref())?;
     super::check::tell(&checked.diagnostics);
     let Some(ready) = checked.ready else { return Ok(Exit::Configuration) };
@@ -60,10 +64,13 @@ pub(super) fn start(args: &Run, before: &Before) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut work =
         Working { args, ready: &ready, chosen, journal, recovered, clock, accounts: Vec::new(), checked: Vec::new() };
-    let end = runtime.block_on(work.run_steps(&models, before));
+    let control = watch::Sender::new(before.control());
+    let seen = runtime.block_on(async { seeing::Seen::begin(&work, args.progress, control) })?;
+    let end = runtime.block_on(work.run_steps(&models, before, &seen));
+    let exit = end.and_then(|end| work.conclude(&end, &models.simulated));
+    runtime.block_on(seen.end(&exit));
     runtime.shutdown_background();
-    let end = end?;
-    work.conclude(&end, &models.simulated)
+    exit
 }
 
 /// How the steps ended.
@@ -90,17 +97,19 @@ struct Working<'a> {
 }
 
 impl Working<'_> {
-    async fn run_steps(&mut self, models: &models::Models, before: &Before) -> anyhow::Result<End> {
-        let control = watch::Sender::new(before.control());
-        let status = Arc::new(Status::default());
+    async fn run_steps(
+        &mut self,
+        models: &models::Models,
+        before: &Before,
+        seen: &seeing::Seen,
+    ) -> anyhow::Result<End> {
         let context = Context {
             journal: Arc::new(self.journal.clone()),
             clock: Arc::clone(&self.clock),
-            reporter: status.clone(),
-            control: control.subscribe(),
+            reporter: seen.reporter(),
+            control: seen.control(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
-        signals::listen(control)?;
         let n_lost = self.recovered.n_lost_in_flight;
         engine::begin(&context, &mut self.recovered).await?;
         if before.changes_what_is_settled() {
@@ -167,12 +176,12 @@ impl Working<'_> {
             };
             step.flow.only = sampled.as_ref().map(sample::Sampled::only);
             let ran = {
-                let running = engine::run_step(step, &context, &mut self.recovered);
-                tokio::select! {
-                    ran = running => ran,
-                    () = progress::print(status.clone()) => unreachable!("progress is printed until the step ends"),
-                }
+                // Told as soon as the records are counted, and not any more when the step is over.
+                let _forecast = self.forecast(seen, &step, &ready.place(&config.sink.jsonl.path).path);
+                seen.step_begins(self, parts.number);
+                engine::run_step(step, &context, &mut self.recovered).await
             };
+            seen.step_over();
             match ran? {
                 StepEnd::Finished(account) => {
                     self.chosen.manifest.artefacts.insert(name.clone(), account.artefacts.clone());

@@ -84,6 +84,11 @@ fn look(folder: &RunFolder) -> anyhow::Result<(Told, Manifest)> {
     Ok((told, manifest))
 }
 
+/// Returns where a run stands.
+pub(super) fn state(folder: &RunFolder) -> anyhow::Result<RunState> {
+    Ok(look(folder)?.0.state)
+}
+
 fn list(state: &Path, json: bool) -> anyhow::Result<Exit> {
     let folders = RunFolder::list(state)?;
     if folders.is_empty() && !json {
@@ -153,9 +158,24 @@ pub(super) fn find(state: &Path, id: &str) -> anyhow::Result<RunFolder> {
     Err(ConfigurationError(format!("there is no run `{id}` in `{}`{hint}", state.display())).into())
 }
 
-fn show(state: &Path, id: &str, verify: bool, json: bool) -> anyhow::Result<Exit> {
+/// Finds a run by its whole id: what is removed should be meant.
+fn named(state: &Path, id: &str) -> anyhow::Result<RunFolder> {
     let folder = find(state, id)?;
-    let (told, manifest) = look(&folder)?;
+    if folder.id() != id {
+        let message = format!("`{id}` is no run's whole id; if run `{}` is meant, write all of it", folder.id());
+        return Err(ConfigurationError(message).into());
+    }
+    Ok(folder)
+}
+
+fn show(state: &Path, id: &str, verify: bool, json: bool) -> anyhow::Result<Exit> {
+    Ok(tell(&find(state, id)?, verify, json)?.0)
+}
+
+/// Shows one run; returns the exit status of showing it, and where the run stands.
+pub(super) fn tell(folder: &RunFolder, verify: bool, json: bool) -> anyhow::Result<(Exit, RunState)> {
+    let (told, manifest) = look(folder)?;
+    let state = told.state;
     let damage = if verify { Journal::verify(&LocalDisk, &folder.journal())? } else { Vec::new() };
     if json {
         let artefacts = serde_json::to_value(&manifest.artefacts)?;
@@ -188,7 +208,7 @@ fn show(state: &Path, id: &str, verify: bool, json: bool) -> anyhow::Result<Exit
             talk::data(format!("damaged   {} at {}{key}", damage.file, damage.offset));
         }
     }
-    Ok(if damage.is_empty() { Exit::Done } else { Exit::Beyond })
+    Ok((if damage.is_empty() { Exit::Done } else { Exit::Beyond }, state))
 }
 
 fn export(state: &Path, id: &str) -> anyhow::Result<Exit> {
@@ -227,7 +247,7 @@ fn exported(entry: &Entry) -> Result<String, serde_json::Error> {
 
 fn remove(state: &Path, ids: &[String]) -> anyhow::Result<Exit> {
     // All of them are looked up first: a slip in the last name should not leave the job half done.
-    let folders = ids.iter().map(|id| find(state, id)).collect::<anyhow::Result<Vec<_>>>()?;
+    let folders = ids.iter().map(|id| named(state, id)).collect::<anyhow::Result<Vec<_>>>()?;
     for folder in folders {
         let freed = folder.size();
         folder.remove()?;
