@@ -1,6 +1,6 @@
 //! The report as Markdown, which also reads well as it stands, in a terminal.
 
-use super::document::{BinPlot, Block, Cell, Document, RatePlot, Shown, Table, Tone};
+use super::document::{BinPlot, Block, Cell, Document, Holds, RatePlot, Shown, Table, Tone};
 
 /// The height of a plot of text is one line; these are its levels.
 const LEVELS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -54,7 +54,7 @@ fn write(block: &Block, out: &mut String) {
 fn write_table(table: &Table, out: &mut String) {
     let names = table.columns.iter().map(|column| in_cell(&column.name));
     out.push_str(&format!("| {} |\n", names.collect::<Vec<_>>().join(" | ")));
-    let rules = table.columns.iter().map(|column| if column.is_number { "---:" } else { "---" });
+    let rules = table.columns.iter().map(|column| if column.holds == Holds::Numbers { "---:" } else { "---" });
     out.push_str(&format!("| {} |\n", rules.collect::<Vec<_>>().join(" | ")));
     for row in &table.rows {
         let cells = row.iter().map(|cell| match cell {

@@ -198,10 +198,9 @@ impl Setting<'_> {
         }
         let upstreams: Vec<_> = report.bill.by_upstream.iter().filter(|u| u.tokens_per_second.count > 0).collect();
         for upstream in &upstreams {
-            let name = self.upstream(&upstream.name, upstream.simulated);
             let name = match upstreams.len() {
                 1 => words.speed.to_owned(),
-                _ => fill(words.speed_of, &[("upstream", &name)]),
+                _ => fill(words.speed_of, &[("upstream", &self.upstream(&upstream.name, false))]),
             };
             rows.push(spread_row(name, &upstream.tokens_per_second, &decimal));
         }

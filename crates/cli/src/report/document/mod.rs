@@ -96,7 +96,18 @@ pub(super) struct Table {
 /// A column of a table.
 pub(super) struct Column {
     pub(super) name: String,
-    pub(super) is_number: bool,
+    pub(super) holds: Holds,
+}
+
+/// What stands in a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holds {
+    /// Names, times: short, and kept on one line.
+    Names,
+    /// Numbers.
+    Numbers,
+    /// Sentences.
+    Sentences,
 }
 
 /// A cell of a table.
@@ -198,13 +209,17 @@ impl Setting<'_> {
 }
 
 fn text(name: &str) -> Column {
-    Column { name: name.to_owned(), is_number: false }
+    Column { name: name.to_owned(), holds: Holds::Names }
 }
 
 fn number(name: &str) -> Column {
-    Column { name: name.to_owned(), is_number: true }
+    Column { name: name.to_owned(), holds: Holds::Numbers }
 }
 
 fn cell(text: impl Into<String>) -> Cell {
     Cell::Text(text.into())
+}
+
+fn sentence(name: &str) -> Column {
+    Column { name: name.to_owned(), holds: Holds::Sentences }
 }

@@ -3,7 +3,7 @@
 use super::{
     Block, Cell, Section, Setting, Shown, Table, Tone, cell,
     figures::{ends, share, shares},
-    number, text,
+    number, sentence, text,
 };
 use crate::{
     progress::thousands,
@@ -116,7 +116,7 @@ impl Setting<'_> {
         if report.skips.is_empty() {
             return None;
         }
-        let columns = vec![text(words.reason), number(words.count), text(words.share), text(words.meaning)];
+        let columns = vec![text(words.reason), number(words.count), text(words.share), sentence(words.meaning)];
         let all = report.totals.skipped;
         let rows = report.skips.iter().map(|skips| {
             let skipped = &skips.skipped;
@@ -135,7 +135,7 @@ impl Setting<'_> {
     pub(super) fn failed(&self, failed: &[Failed]) -> Table {
         let words = self.words;
         let columns =
-            [text(words.kind), text(words.reason), number(words.count), text(words.share), text(words.meaning)];
+            [text(words.kind), text(words.reason), number(words.count), text(words.share), sentence(words.meaning)];
         let all: u64 = failed.iter().map(|failed| failed.count).sum();
         let has_reasons = failed.iter().any(|failed| failed.reason.is_some());
         let rows = failed.iter().map(|failed| {

@@ -6,7 +6,7 @@ mod plot;
 use store::RunState;
 
 use self::page::Page;
-use super::document::{Alarm, Block, Cell, Document, Section, Shown, Table, Tile, Tone};
+use super::document::{Alarm, Block, Cell, Document, Holds, Section, Shown, Table, Tile, Tone};
 
 /// Writes a document as HTML.
 pub(super) fn of(document: &Document) -> String {
@@ -33,6 +33,14 @@ fn tone(tone: Tone) -> &'static str {
         Tone::Bad => "bad",
         Tone::Faint => "faint",
         Tone::Open => "open",
+    }
+}
+
+fn class(holds: Holds) -> &'static str {
+    match holds {
+        Holds::Names => "names",
+        Holds::Numbers => "number",
+        Holds::Sentences => "sentences",
     }
 }
 
@@ -111,12 +119,7 @@ fn write_table(page: &mut Page, heading: &str, table: &Table) {
             page.within("thead", &[], |page| {
                 page.within("tr", &[], |page| {
                     for column in &table.columns {
-                        let class: &[(&str, &str)] = if column.is_number {
-                            &[("scope", "col"), ("class", "number")]
-                        } else {
-                            &[("scope", "col")]
-                        };
-                        page.element("th", class, &column.name);
+                        page.element("th", &[("scope", "col"), ("class", class(column.holds))], &column.name);
                     }
                 });
             });
@@ -130,9 +133,10 @@ fn write_row(page: &mut Page, table: &Table, row: &[Cell]) {
     page.within("tr", &[], |page| {
         for (column, cell) in table.columns.iter().zip(row) {
             match cell {
-                Cell::Text(text) if column.is_number => page.element("td", &[("class", "number")], text),
-                Cell::Text(text) => page.element("td", &[], text),
-                Cell::Code(text) => page.within("td", &[], |page| page.element("code", &[], text)),
+                Cell::Text(text) => page.element("td", &[("class", class(column.holds))], text),
+                Cell::Code(text) => page.within("td", &[("class", class(column.holds))], |page| {
+                    page.element("code", &[], text);
+                }),
                 Cell::Bar(parts) => page.within("td", &[("class", "bar")], |page| {
                     plot::parts(page, parts);
                     if let [(_, share)] = parts.as_slice() {

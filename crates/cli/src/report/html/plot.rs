@@ -12,8 +12,6 @@ const HEIGHT: f64 = 100.0;
 /// The width of a bar with the gap behind it.
 const STEP: f64 = 10.0;
 const BAR: f64 = 8.5;
-/// Labels below a plot that are nearer than this share of its width are written as one.
-const APART: f64 = 0.3;
 /// Whatever is not nothing is this tall at least, so that one failure among thousands can be seen.
 const LEAST: f64 = 1.5;
 
@@ -83,6 +81,9 @@ pub(super) fn bins(page: &mut Page, plot: &BinPlot) {
     let most = plot.bins.iter().map(|bin| bin.count).max().unwrap_or(0).max(1);
     let width = plot.bins.len() as f64 * STEP;
     figure(page, &plot.title, |page| {
+        // In the order of the lines, from the left; below them they would stand on each other on a telephone.
+        let marks: Vec<&str> = plot.marks.iter().map(|(label, _)| label.as_str()).collect();
+        page.within("div", &[("class", "legend")], |page| legend(page, "mark", &marks.join(" · ")));
         page.element("div", &[("class", "peak")], &plot.peak);
         drawing(page, &plot.title, width, |page| {
             for ((n, bin), label) in
@@ -95,21 +96,6 @@ pub(super) fn bins(page: &mut Page, plot: &BinPlot) {
             for (_, share) in &plot.marks {
                 let x = format!("{:.2}", share * width);
                 page.empty("line", &[("class", "mark"), ("x1", x.as_str()), ("x2", &x), ("y1", "0"), ("y2", "100")]);
-            }
-        });
-        page.within("div", &[("class", "marks")], |page| {
-            // Labels that would stand on each other are written as one.
-            let mut written: Vec<(String, f64)> = Vec::new();
-            for (name, share) in &plot.marks {
-                match written.last_mut().filter(|(_, other)| share - other < APART) {
-                    Some((names, _)) => *names = format!("{names} · {name}"),
-                    None => written.push((name.clone(), *share)),
-                }
-            }
-            for (name, share) in written {
-                // What stands near the right end is written to the left of its mark.
-                let (side, place) = if share > 0.5 { ("right", 1.0 - share) } else { ("left", share) };
-                page.element("span", &[("style", &format!("{side}:{:.2}%", place * 100.0))], &name);
             }
         });
         ends(page, &plot.ends);
