@@ -41,6 +41,17 @@ pub(crate) struct Schemas {
 }
 
 impl Demand {
+    /// Writes the thought before the text of one choice: always the same for the same request.
+    pub(crate) fn thought(seed: u64, request_hash: u128, choice: u32) -> String {
+        let mut draws = Draws::new(draw::word(seed, request_hash, 0, Salt::Thought(choice)));
+        let mut text = String::new();
+        for n in 0..2 {
+            text.push_str(if n == 0 { "" } else { " " });
+            words::sentence(&mut draws, &mut text);
+        }
+        text
+    }
+
     /// Writes the text of one choice: always the same for the same request.
     pub(crate) fn satisfy(&self, seed: u64, request_hash: u128, choice: u32) -> String {
         let mut draws = Draws::new(draw::word(seed, request_hash, 0, Salt::Content(choice)));

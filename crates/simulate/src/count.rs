@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     fault::{Fault, FaultKind},
     script::{Counting, Script},
+    shape::ShapeKind,
 };
 
 /// What the vendor was asked so far, and how it ended.
@@ -29,9 +30,12 @@ pub struct Counts {
     pub answered: u64,
     /// Asks that a fault of the script struck, by its kind; counted when it strikes.
     pub faults: BTreeMap<FaultKind, u64>,
+    /// Answers that came in a shape, by its kind.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub shapes: BTreeMap<ShapeKind, u64>,
     /// Asks that exceeded a limit. They do not count as asks of their request.
     pub throttled_by_limit: u64,
-    /// Asks with a wrong key, or malformed. They do not count as asks of their request.
+    /// Asks with a wrong key, malformed, or with what the vendor does not take. They do not count as asks of their request.
     pub turned_away: u64,
     /// Asks whose client left before the end of the answer.
     pub abandoned: u64,
@@ -49,6 +53,7 @@ pub(crate) struct Tally {
     asked: AtomicU64,
     answered: AtomicU64,
     faults: [AtomicU64; FaultKind::ALL.len()],
+    shapes: [AtomicU64; ShapeKind::ALL.len()],
     throttled_by_limit: AtomicU64,
     turned_away: AtomicU64,
     abandoned: AtomicU64,
@@ -69,7 +74,12 @@ impl Tally {
         self.connections.fetch_add(1, Relaxed);
     }
 
-    /// Counts a request that is malformed or has the wrong key.
+    /// Counts an answer in a shape.
+    pub(crate) fn shape(&self, kind: ShapeKind) {
+        self.shapes[kind as usize].fetch_add(1, Relaxed);
+    }
+
+    /// Counts a request that is malformed, has the wrong key, or has what the vendor does not take.
     pub(crate) fn turn_away(&self) {
         self.asked.fetch_add(1, Relaxed);
         self.turned_away.fetch_add(1, Relaxed);
@@ -121,10 +131,12 @@ impl Tally {
 
     pub(crate) fn counts(&self) -> Counts {
         let struck = FaultKind::ALL.into_iter().map(|kind| (kind, self.faults[kind as usize].load(Relaxed)));
+        let shaped = ShapeKind::ALL.into_iter().map(|kind| (kind, self.shapes[kind as usize].load(Relaxed)));
         Counts {
             asked: self.asked.load(Relaxed),
             answered: self.answered.load(Relaxed),
             faults: struck.filter(|(_, n)| *n > 0).collect(),
+            shapes: shaped.filter(|(_, n)| *n > 0).collect(),
             throttled_by_limit: self.throttled_by_limit.load(Relaxed),
             turned_away: self.turned_away.load(Relaxed),
             abandoned: self.abandoned.load(Relaxed),

@@ -7,6 +7,9 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 pub(crate) enum Salt {
     Fault,
     Latency,
+    Shape,
+    /// The thought before the choice with this index.
+    Thought(u32),
     /// The text of the choice with this index.
     Content(u32),
 }
@@ -16,6 +19,8 @@ pub(crate) fn word(seed: u64, request_hash: u128, ask: u32, salt: Salt) -> u64 {
     let salt: u64 = match salt {
         Salt::Fault => 1,
         Salt::Latency => 2,
+        Salt::Shape => 3,
+        Salt::Thought(choice) => 2 << 32 | u64::from(choice),
         Salt::Content(choice) => 1 << 32 | u64::from(choice),
     };
     let mut bytes = [0; 28];

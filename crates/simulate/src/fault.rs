@@ -25,6 +25,10 @@ pub struct Fault {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub asks: Option<u32>,
+    /// It does not strike a request that complains of an answer: one that ends with the answer and a user's message. For
+    /// kinds that spoil a message.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mends: bool,
     /// What the vendor asks the client to wait: `Retry-After`, and `retry-after-ms` where it is no whole number of
     /// seconds. For `throttled`, `unavailable` and `exhausted_credit`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -52,6 +56,8 @@ pub enum FaultKind {
     Half,
     /// An answer in the right form, whose message is not the JSON that it should be.
     Garbage,
+    /// An object whose first field has another name.
+    WrongFields,
     /// 200 with a body that is not JSON.
     GarbageBody,
     /// A message cut in its middle, with the finish reason `length`.
@@ -60,6 +66,8 @@ pub enum FaultKind {
     Empty,
     /// The model refuses: no content, but a refusal.
     Refused,
+    /// The vendor's filter stops the answer: no content, and the finish reason `content_filter`.
+    Filtered,
     /// 400: the request is not one that the vendor takes.
     Rejected,
     /// 401: the key is not valid.
@@ -95,7 +103,7 @@ impl Script {
 impl Fault {
     /// Describes a fault that strikes this share of all asks.
     pub fn new(kind: FaultKind, rate: f64) -> Fault {
-        Fault { kind, rate, asks: None, retry_after: None, status: None }
+        Fault { kind, rate, asks: None, mends: false, retry_after: None, status: None }
     }
 
     pub(crate) fn check(&self) -> Result<(), ScriptError> {
@@ -107,6 +115,8 @@ impl Fault {
         }
         let problem = if self.asks == Some(0) {
             "`asks` is 0, so that it never strikes; leave the fault out"
+        } else if self.mends && !kind.is_about_the_message() {
+            "`mends` has no use here; it belongs to kinds that spoil a message, such as `wrong_fields`"
         } else if self.retry_after.is_some() && !matches!(kind, Throttled | Unavailable | ExhaustedCredit) {
             "`retry_after` has no use here; it belongs to `throttled`, `unavailable` and `exhausted_credit`"
         } else if self.status.is_some() && kind != Unavailable {
@@ -122,17 +132,19 @@ impl Fault {
 
 impl FaultKind {
     /// All kinds, in the order of their declaration.
-    pub const ALL: [FaultKind; 13] = [
+    pub const ALL: [FaultKind; 15] = [
         FaultKind::Throttled,
         FaultKind::Unavailable,
         FaultKind::Hang,
         FaultKind::Cut,
         FaultKind::Half,
         FaultKind::Garbage,
+        FaultKind::WrongFields,
         FaultKind::GarbageBody,
         FaultKind::Length,
         FaultKind::Empty,
         FaultKind::Refused,
+        FaultKind::Filtered,
         FaultKind::Rejected,
         FaultKind::Unauthorized,
         FaultKind::ExhaustedCredit,
@@ -147,10 +159,12 @@ impl FaultKind {
             FaultKind::Cut => "cut",
             FaultKind::Half => "half",
             FaultKind::Garbage => "garbage",
+            FaultKind::WrongFields => "wrong_fields",
             FaultKind::GarbageBody => "garbage_body",
             FaultKind::Length => "length",
             FaultKind::Empty => "empty",
             FaultKind::Refused => "refused",
+            FaultKind::Filtered => "filtered",
             FaultKind::Rejected => "rejected",
             FaultKind::Unauthorized => "unauthorized",
             FaultKind::ExhaustedCredit => "exhausted_credit",
@@ -159,7 +173,9 @@ impl FaultKind {
 
     /// Whether it spoils the text of a message, which an embedding has not.
     pub(crate) fn is_about_the_message(self) -> bool {
-        matches!(self, FaultKind::Garbage | FaultKind::Length | FaultKind::Empty | FaultKind::Refused)
+        use FaultKind::{Empty, Filtered, Garbage, Length, Refused, WrongFields};
+
+        matches!(self, Garbage | WrongFields | Length | Empty | Refused | Filtered)
     }
 }
 

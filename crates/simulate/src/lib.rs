@@ -38,6 +38,8 @@ mod script;
 
 mod draw;
 mod fault;
+mod lack;
+mod shape;
 
 mod count;
 mod limit;
@@ -52,6 +54,9 @@ mod vendor;
 pub use count::Counts;
 pub use duration::{Span, SpanError};
 pub use fault::{Fault, FaultKind, request_hash};
-pub use script::{Answer, Counting, Latency, Limits, Script, ScriptError};
+pub use lack::{Lacks, Words};
+pub use openai::bill::{Encoding, Usage};
+pub use script::{Answer, Counting, Latency, Limits, Reasoning, Script, ScriptError};
 pub use serve::{listen, serve};
+pub use shape::{Shape, ShapeKind};
 pub use vendor::{StartError, Vendor};

@@ -1,10 +1,12 @@
 //! OpenAI's wire format: requests read, answers written.
 
+pub(crate) mod bill;
 pub(crate) mod chat;
 pub(crate) mod embeddings;
 pub(crate) mod error;
 pub(crate) mod models;
 mod stream;
+mod told;
 
 /// The time at which every answer says it was made. A real one would differ from run to run, and an answer here is a
 /// function of its request, to the byte.

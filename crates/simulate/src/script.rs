@@ -9,6 +9,9 @@ use crate::{
     draw::{self, Draws, Salt},
     duration::Span,
     fault::{Fault, FaultKind},
+    lack::Lacks,
+    openai::bill::Usage,
+    shape::{Shape, ShapeKind},
 };
 
 /// No drawn latency is longer than this, however wide the distribution.
@@ -34,6 +37,15 @@ pub struct Script {
     pub limits: Limits,
     /// What goes wrong, and how often. The rates add up to at most 1.
     pub faults: Vec<Fault>,
+    /// In which shapes answers come that no fault spoils. The rates add up to at most 1.
+    pub shapes: Vec<Shape>,
+    /// The name under which each answer has a thought beside it; none by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<Reasoning>,
+    /// What the vendor does not take of a request.
+    pub lacks: Lacks,
+    /// How tokens are counted for the bill.
+    pub usage: Usage,
     /// What the vendor remembers of what it was asked.
     pub counting: Counting,
     /// The API key without which every request is answered with 401; none by default.
@@ -87,6 +99,16 @@ pub enum Answer {
     Echo,
 }
 
+/// The name of a thought beside an answer, which differs among vendors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Reasoning {
+    /// `reasoning_content`, as `DeepSeek` began it.
+    ReasoningContent,
+    /// `reasoning`, as `OpenRouter` and newer vLLM have it.
+    Reasoning,
+}
+
 /// What the vendor remembers of what it was asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -117,6 +139,23 @@ pub enum ScriptError {
         /// What they add up to.
         sum: f64,
     },
+    /// The rate of a shape is no probability, or it never occurs.
+    #[error("shape `{kind}`: {problem}")]
+    Shape {
+        /// The shape's kind.
+        kind: ShapeKind,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// More answers have a shape than there are answers.
+    #[error("the rates of the shapes add up to {sum}, more than 1")]
+    ShapeSum {
+        /// What they add up to.
+        sum: f64,
+    },
+    /// The share of cached tokens is no share.
+    #[error("`usage.cached` is {0}, which is not between 0 and 1")]
+    Cached(f64),
     /// A fault has a key that its kind has no use for, or a value that cannot be.
     #[error("fault `{kind}`: {problem}")]
     Fault {
@@ -143,6 +182,10 @@ impl Default for Script {
             answer: Answer::default(),
             limits: Limits::default(),
             faults: Vec::new(),
+            shapes: Vec::new(),
+            reasoning: None,
+            lacks: Lacks::default(),
+            usage: Usage::default(),
             counting: Counting::default(),
             require_key: None,
         }
@@ -173,6 +216,22 @@ impl Script {
         if sum > 1.0 + 1e-9 {
             return Err(ScriptError::RateSum { sum });
         }
+        for shape in &self.shapes {
+            let kind = shape.kind;
+            if !(0.0..=1.0).contains(&shape.rate) {
+                return Err(ScriptError::Shape { kind, problem: "its `rate` is not between 0 and 1" });
+            }
+            if shape.asks == Some(0) {
+                return Err(ScriptError::Shape { kind, problem: "`asks` is 0, so that it never occurs; leave it out" });
+            }
+        }
+        let sum: f64 = self.shapes.iter().map(|shape| shape.rate).sum();
+        if sum > 1.0 + 1e-9 {
+            return Err(ScriptError::ShapeSum { sum });
+        }
+        if !(0.0..=1.0).contains(&self.usage.cached) {
+            return Err(ScriptError::Cached(self.usage.cached));
+        }
         Ok(())
     }
 
@@ -186,6 +245,16 @@ impl Script {
                 let seconds = median.as_secs_f64() * (sigma * draws.normal()).exp();
                 Duration::try_from_secs_f64(seconds).map_or(LONGEST_LATENCY, |time| time.min(LONGEST_LATENCY))
             }
+        }
+    }
+}
+
+impl Reasoning {
+    /// Returns the name itself.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Reasoning::ReasoningContent => "reasoning_content",
+            Reasoning::Reasoning => "reasoning",
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::{
     fault::{FaultKind, request_hash},
     limit::Window,
     openai::{
+        bill::Encoding,
         chat::{ChatRequest, Identity},
         embeddings::EmbeddingsRequest,
         error::WireError,
@@ -139,6 +140,8 @@ impl Service {
             Answer::Fixed(text) => Some(text.as_str().into()),
             _ => None,
         };
+        // Unpacking a table takes a while, which the first answer should not wait for.
+        script.usage.tokenizer.map(Encoding::table);
         let window = script.limits.requests_per_second.map(Window::new);
         Ok(Service { script, fixed, window, schemas: Schemas::default(), tally: Arc::default() })
     }
@@ -201,8 +204,11 @@ impl Service {
 
         let (ask, fault) = self.tally.ask(&self.script, request_hash);
         let identity = Identity { request_hash, ask };
-        // An embedding has no message that could be spoiled.
-        let fault = fault.filter(|fault| matches!(asked, Asked::Chat(_)) || !fault.kind.is_about_the_message());
+        // An embedding has no message that could be spoiled, and a complaint may be heard.
+        let fault = fault.filter(|fault| match &asked {
+            Asked::Chat(request) => !(fault.mends && request.is_complaint),
+            Asked::Embeddings(_) => !fault.kind.is_about_the_message(),
+        });
         if let Some(fault) = fault {
             in_flight.struck(fault.kind);
         }
@@ -216,7 +222,7 @@ impl Service {
             Some((_, FaultKind::GarbageBody)) => of_type("text/html", GARBAGE_BODY),
             fault => match fault.and_then(|(fault, _)| WireError::of_fault(fault)) {
                 Some(error) => error.response(),
-                None => asked.answer(&self.script, identity, fault.map(|(_, kind)| kind)),
+                None => asked.answer(self, identity, fault.map(|(_, kind)| kind)),
             },
         };
         Ok(identified(response.map(|body| body.ending(in_flight)), identity))
@@ -245,9 +251,17 @@ impl Service {
 }
 
 impl Asked<'_> {
-    fn answer(&self, script: &Script, identity: Identity, fault: Option<FaultKind>) -> Response<Body> {
+    fn answer(&self, service: &Service, identity: Identity, fault: Option<FaultKind>) -> Response<Body> {
+        let script = &service.script;
         match self {
-            Asked::Chat(request) => request.answer(script, identity, fault),
+            Asked::Chat(request) => {
+                let is_spoiled = fault.is_some_and(FaultKind::is_about_the_message);
+                let shape = script.shape_for(identity.request_hash, identity.ask).filter(|_| !is_spoiled);
+                if let Some(shape) = shape {
+                    service.tally.shape(shape);
+                }
+                request.answer(script, identity, fault, shape)
+            }
             Asked::Embeddings(request) => request.answer(script, fault),
         }
     }

@@ -10,12 +10,19 @@ use hyper::{Response, header::CONTENT_TYPE, http::HeaderValue};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{CREATED, error::WireError, stream, tokens};
+use super::{
+    CREATED,
+    bill::{Billed, Tokens},
+    error::WireError,
+    stream, told,
+};
 use crate::{
     answer::{Demand, Schemas},
     body::Body,
     fault::FaultKind,
+    lack::Refused,
     script::{Answer, Script},
+    shape::ShapeKind,
 };
 
 /// As many choices as OpenAI makes at most.
@@ -30,8 +37,10 @@ const REFUSAL: &str = "I cannot help with that, as the script says.";
 pub(crate) struct ChatRequest<'a> {
     /// The model's name as JSON text.
     pub(super) model: &'a str,
-    pub(super) prompt_tokens: usize,
     pub(super) includes_usage: bool,
+    /// Whether it complains of an answer: it ends with one, and what a user says to it.
+    pub(crate) is_complaint: bool,
+    prompt_tokens: usize,
     is_stream: bool,
     choices: u32,
     demand: Demand,
@@ -39,6 +48,8 @@ pub(crate) struct ChatRequest<'a> {
 
 /// One choice of an answer.
 pub(super) struct Choice {
+    /// The thought before it, under its name.
+    pub(super) reasoning: Option<(&'static str, String)>,
     pub(super) content: Option<String>,
     pub(super) refusal: Option<&'static str>,
     pub(super) finish_reason: &'static str,
@@ -62,14 +73,18 @@ struct Wire<'a> {
     stream_options: Option<StreamOptions>,
     #[serde(borrow)]
     response_format: Option<&'a RawValue>,
+    #[serde(borrow)]
+    tools: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
-struct Message<'a> {
+pub(super) struct Message<'a> {
     #[serde(borrow)]
-    role: Cow<'a, str>,
+    pub(super) role: Cow<'a, str>,
     #[serde(borrow)]
-    content: Option<&'a RawValue>,
+    pub(super) content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) name: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
@@ -115,37 +130,59 @@ impl<'a> ChatRequest<'a> {
         if !(1..=MOST_CHOICES).contains(&choices) {
             return Err(WireError::invalid(Some("n"), format!("`n` is not between 1 and {MOST_CHOICES}")));
         }
+        let format = wire.response_format.map(ResponseFormat::read).transpose()?;
+        refuse_what_is_lacking(script, format.as_ref(), wire.stream_options.is_some())?;
+        let schema = format.as_ref().and_then(ResponseFormat::schema);
         let demand = match (&script.answer, fixed) {
             (_, Some(fixed)) => Demand::Text(Arc::clone(fixed)),
             (Answer::Fixed(text), None) => Demand::Text(text.as_str().into()),
             (Answer::Echo, None) => Demand::Text(last_user_text(&messages).into()),
-            (Answer::Conform, None) => demand(wire.response_format, schemas)?,
+            (Answer::Conform, None) => demand(format, &messages, schemas)?,
         };
-        let n_bytes = messages.iter().filter_map(|message| message.content).map(|content| content.get().len()).sum();
+        let roles: Vec<&str> = messages.iter().rev().take(2).map(|message| &*message.role).collect();
+        let is_complaint = roles == ["user", "assistant"];
+        let prompt_tokens = script.usage.of_request(&Billed { messages: &messages, others: [wire.tools, schema] });
         Ok(ChatRequest {
             model,
-            prompt_tokens: tokens(n_bytes),
             includes_usage: wire.stream_options.and_then(|options| options.include_usage).unwrap_or(false),
-            is_stream: wire.stream.unwrap_or(false),
+            is_complaint,
+            prompt_tokens,
+            is_stream: wire.stream.unwrap_or(false) && !script.lacks.stream,
             choices,
             demand,
         })
     }
 
-    /// Answers the request, spoiled by the fault where that is about the message or its delivery.
-    pub(crate) fn answer(&self, script: &Script, identity: Identity, fault: Option<FaultKind>) -> Response<Body> {
+    /// Answers the request, in this shape, spoiled by the fault where that is about the message or its delivery.
+    pub(crate) fn answer(
+        &self,
+        script: &Script,
+        identity: Identity,
+        fault: Option<FaultKind>,
+        shape: Option<ShapeKind>,
+    ) -> Response<Body> {
         let choices = (0..self.choices).map(|choice| {
             let content = || self.demand.satisfy(script.seed, identity.request_hash, choice);
-            Choice::spoiled_by(fault, content)
+            let mut choice = Choice::spoiled_by(fault, content, choice);
+            if let Some(shape) = shape {
+                choice.content = choice.content.map(|content| shape.wrap(content));
+            }
+            choice
         });
-        let choices: Vec<Choice> = choices.collect();
+        let mut choices: Vec<Choice> = choices.collect();
+        if let Some(reasoning) = script.reasoning {
+            for (n, choice) in choices.iter_mut().enumerate() {
+                let thought = Demand::thought(script.seed, identity.request_hash, n as u32);
+                choice.reasoning = Some((reasoning.name(), thought));
+            }
+        }
         let is_half = fault == Some(FaultKind::Half);
         let (content_type, body) = if self.is_stream {
-            let (bytes, ends) = stream::events(self, identity, &choices);
+            let (bytes, ends) = stream::events(self, script, identity, &choices);
             let body = if is_half { Body::half_of_events } else { Body::events };
             ("text/event-stream; charset=utf-8", body(bytes, ends, script.stream_pause.into()))
         } else {
-            let bytes = self.completion(identity, &choices);
+            let bytes = self.completion(script, identity, &choices);
             ("application/json", if is_half { Body::half(&bytes) } else { Body::whole(bytes) })
         };
         let mut response = Response::new(body);
@@ -153,7 +190,7 @@ impl<'a> ChatRequest<'a> {
         response
     }
 
-    fn completion(&self, identity: Identity, choices: &[Choice]) -> Bytes {
+    fn completion(&self, script: &Script, identity: Identity, choices: &[Choice]) -> Bytes {
         let n_bytes: usize = choices.iter().map(Choice::n_bytes).sum();
         let mut out = Vec::with_capacity(512 + self.model.len() + 2 * n_bytes + 128 * choices.len());
         self.open(identity, "chat.completion", &mut out);
@@ -161,13 +198,17 @@ impl<'a> ChatRequest<'a> {
             let comma = if index == 0 { "" } else { "," };
             let _ = write!(out, "{comma}{{\"index\":{index},\"message\":{{\"role\":\"assistant\",\"content\":");
             quote(choice.content.as_deref(), &mut out);
+            if let Some((name, thought)) = &choice.reasoning {
+                let _ = write!(out, ",\"{name}\":");
+                quote(Some(thought), &mut out);
+            }
             out.extend_from_slice(b",\"refusal\":");
             quote(choice.refusal, &mut out);
             let reason = choice.finish_reason;
             let _ = write!(out, ",\"annotations\":[]}},\"logprobs\":null,\"finish_reason\":\"{reason}\"}}");
         }
         out.extend_from_slice(b"],\"usage\":");
-        self.usage(choices, &mut out);
+        self.usage(script, choices, &mut out);
         out.push(b'}');
         out.into()
     }
@@ -183,26 +224,37 @@ impl<'a> ChatRequest<'a> {
         );
     }
 
-    pub(super) fn usage(&self, choices: &[Choice], out: &mut Vec<u8>) {
-        let prompt = self.prompt_tokens;
-        let completion = tokens(choices.iter().map(Choice::n_bytes).sum());
-        let total = prompt + completion;
-        let _ =
-            write!(out, "{{\"prompt_tokens\":{prompt},\"completion_tokens\":{completion},\"total_tokens\":{total}}}");
+    pub(super) fn usage(&self, script: &Script, choices: &[Choice], out: &mut Vec<u8>) {
+        let mut tokens = Tokens { prompt: self.prompt_tokens, ..Tokens::default() };
+        if script.usage.tokenizer.is_none() && script.reasoning.is_none() {
+            // All choices together, which is how the rule of thumb rounds least.
+            tokens.completion = super::tokens(choices.iter().map(Choice::n_bytes).sum());
+        } else {
+            for choice in choices {
+                let of = |text: Option<&str>| text.map_or(0, |text| script.usage.of_text(text));
+                let thought = of(choice.reasoning.as_ref().map(|(_, thought)| thought.as_str()));
+                tokens.reasoning += thought;
+                tokens.completion += thought + of(choice.content.as_deref()) + of(choice.refusal);
+            }
+        }
+        script.usage.write(tokens, out);
     }
 }
 
 impl Choice {
-    fn spoiled_by(fault: Option<FaultKind>, content: impl FnOnce() -> String) -> Choice {
-        let whole = |content| Choice { content: Some(content), refusal: None, finish_reason: "stop" };
+    fn spoiled_by(fault: Option<FaultKind>, content: impl FnOnce() -> String, index: u32) -> Choice {
+        let ending = |content, refusal, finish_reason| Choice { reasoning: None, content, refusal, finish_reason };
+        let whole = |content| ending(Some(content), None, "stop");
         match fault {
             Some(FaultKind::Garbage) => whole(GARBAGE.to_owned()),
+            Some(FaultKind::WrongFields) => whole(with_wrong_fields(&content(), index)),
             Some(FaultKind::Empty) => whole(String::new()),
-            Some(FaultKind::Refused) => Choice { content: None, refusal: Some(REFUSAL), finish_reason: "stop" },
+            Some(FaultKind::Refused) => ending(None, Some(REFUSAL), "stop"),
+            Some(FaultKind::Filtered) => ending(None, None, "content_filter"),
             Some(FaultKind::Length) => {
                 let mut content = content();
                 content.truncate(content.floor_char_boundary(content.len() / 2));
-                Choice { content: Some(content), refusal: None, finish_reason: "length" }
+                ending(Some(content), None, "length")
             }
             _ => whole(content()),
         }
@@ -219,17 +271,58 @@ pub(super) fn quote(text: Option<&str>, out: &mut Vec<u8>) {
     let _ = serde_json::to_writer(out, &text);
 }
 
-/// Returns what the request's response format demands.
-fn demand(format: Option<&RawValue>, schemas: &Schemas) -> Result<Demand, WireError> {
+/// Gives the first field of an object another name; what is no object becomes one.
+fn with_wrong_fields(content: &str, index: u32) -> String {
+    match content.strip_prefix("{\"") {
+        Some(rest) => format!("{{\"not_{rest}"),
+        None => format!("{{\"wrong\":{index}}}"),
+    }
+}
+
+impl<'a> ResponseFormat<'a> {
+    fn read(format: &'a RawValue) -> Result<Self, WireError> {
+        let refused = |error| WireError::invalid(Some("response_format"), format!("`response_format`: {error}"));
+        serde_json::from_str(format.get()).map_err(refused)
+    }
+
+    fn schema(&self) -> Option<&'a RawValue> {
+        self.json_schema.as_ref().and_then(|json_schema| json_schema.schema)
+    }
+}
+
+/// Turns a request away that has what the script's vendor does not take.
+fn refuse_what_is_lacking(
+    script: &Script,
+    format: Option<&ResponseFormat<'_>>,
+    has_stream_options: bool,
+) -> Result<(), WireError> {
+    let lacks = &script.lacks;
+    let refused = match format.map(|format| &*format.kind) {
+        Some("json_schema") => lacks.json_schema.map(|words| words.refuse(Refused::JsonSchema)),
+        Some("json_object") => lacks.json_object.map(|words| words.refuse(Refused::JsonObject)),
+        _ => None,
+    };
+    let refused = refused.or_else(|| {
+        let words = lacks.stream_options.filter(|_| has_stream_options)?;
+        Some(words.refuse(Refused::StreamOptions))
+    });
+    refused.map_or(Ok(()), |(status, body)| Err(WireError::in_words(status, &body)))
+}
+
+/// Returns what the request demands by its response format, or tells in its words.
+fn demand(
+    format: Option<ResponseFormat<'_>>,
+    messages: &[Message<'_>],
+    schemas: &Schemas,
+) -> Result<Demand, WireError> {
     let refused = |message: String| WireError::invalid(Some("response_format"), message);
-    let Some(format) = format else { return Ok(Demand::Sentence) };
-    let format: ResponseFormat<'_> =
-        serde_json::from_str(format.get()).map_err(|error| refused(format!("`response_format`: {error}")))?;
+    let told = |otherwise| told::schema(messages, schemas).map_or(otherwise, Demand::Schema);
+    let Some(format) = format else { return Ok(told(Demand::Sentence)) };
     match &*format.kind {
-        "text" => Ok(Demand::Sentence),
-        "json_object" => Ok(Demand::Object),
+        "text" => Ok(told(Demand::Sentence)),
+        "json_object" => Ok(told(Demand::Object)),
         "json_schema" => {
-            let schema = format.json_schema.and_then(|json_schema| json_schema.schema);
+            let schema = format.schema();
             let schema = schema.ok_or_else(|| refused("`response_format` has no `json_schema.schema`".to_owned()))?;
             let schema = schemas.compile(schema.get());
             schema.map(Demand::Schema).map_err(|reason| refused(format!("no answer to the schema: {reason}")))
@@ -241,7 +334,12 @@ fn demand(format: Option<&RawValue>, schemas: &Schemas) -> Result<Demand, WireEr
 /// Returns the text of the last user message, or of the last message.
 fn last_user_text(messages: &[Message<'_>]) -> String {
     let message = messages.iter().rfind(|message| message.role == "user").or(messages.last());
-    let Some(content) = message.and_then(|message| message.content) else { return String::new() };
+    message.map_or(String::new(), text_of)
+}
+
+/// Returns what a message says, its parts joined.
+pub(super) fn text_of(message: &Message<'_>) -> String {
+    let Some(content) = message.content else { return String::new() };
     if let Ok(text) = serde_json::from_str::<String>(content.get()) {
         return text;
     }

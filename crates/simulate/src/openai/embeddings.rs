@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::{error::WireError, tokens};
+use super::error::WireError;
 use crate::{body::Body, draw::Draws, fault::FaultKind, script::Script};
 
 /// The dimensions of a vector unless the request says otherwise.
@@ -94,7 +94,7 @@ impl<'a> EmbeddingsRequest<'a> {
             }
             out.push(b'}');
         }
-        let tokens: usize = self.inputs.iter().map(|input| tokens(input.len())).sum();
+        let tokens: usize = self.inputs.iter().map(|input| script.usage.of_input(input)).sum();
         let model = self.model;
         let _ = write!(out, "],\"model\":{model},\"usage\":{{\"prompt_tokens\":{tokens},\"total_tokens\":{tokens}}}}}");
         let bytes = Bytes::from(out);

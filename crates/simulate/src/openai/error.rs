@@ -6,7 +6,7 @@ use hyper::{
     Response, StatusCode,
     header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     body::Body,
@@ -26,16 +26,23 @@ pub(crate) struct WireError {
     param: Option<&'static str>,
     message: Cow<'static, str>,
     retry_after: Option<Duration>,
+    /// The whole body, where it is in another vendor's words.
+    body: Option<String>,
 }
 
 impl WireError {
     fn new(status: StatusCode, kind: &'static str, message: impl Into<Cow<'static, str>>) -> WireError {
-        WireError { status, kind, code: None, param: None, message: message.into(), retry_after: None }
+        WireError { status, kind, code: None, param: None, message: message.into(), retry_after: None, body: None }
     }
 
     /// The request is not one that the vendor takes.
     pub(crate) fn invalid(param: Option<&'static str>, message: impl Into<Cow<'static, str>>) -> WireError {
         WireError { param, ..WireError::new(StatusCode::BAD_REQUEST, INVALID_REQUEST, message) }
+    }
+
+    /// The request is not one that the vendor takes, as another vendor would say it.
+    pub(crate) fn in_words(status: StatusCode, body: &Value) -> WireError {
+        WireError { body: Some(body.to_string()), ..WireError::new(status, INVALID_REQUEST, "") }
     }
 
     pub(crate) fn too_long(most_bytes: usize) -> WireError {
@@ -85,8 +92,11 @@ impl WireError {
     }
 
     pub(crate) fn response(self) -> Response<Body> {
-        let error = json!({ "message": self.message, "type": self.kind, "param": self.param, "code": self.code });
-        let mut response = Response::new(Body::whole(json!({ "error": error }).to_string()));
+        let body = self.body.unwrap_or_else(|| {
+            let error = json!({ "message": self.message, "type": self.kind, "param": self.param, "code": self.code });
+            json!({ "error": error }).to_string()
+        });
+        let mut response = Response::new(Body::whole(body));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -5,33 +5,37 @@ use std::io::Write as _;
 use bytes::Bytes;
 
 use super::chat::{ChatRequest, Choice, Identity, quote};
+use crate::script::Script;
 
 /// How many bytes of text an event carries at most: about as much as a token or three.
 const PIECE: usize = 16;
 
 /// Writes the events of an answer, and where each of them ends.
-pub(super) fn events(request: &ChatRequest<'_>, identity: Identity, choices: &[Choice]) -> (Bytes, Vec<usize>) {
+pub(super) fn events(
+    request: &ChatRequest<'_>,
+    script: &Script,
+    identity: Identity,
+    choices: &[Choice],
+) -> (Bytes, Vec<usize>) {
     let mut events = Events { request, head: Vec::new(), out: Vec::new(), ends: Vec::new() };
     events.head.extend_from_slice(b"data: ");
     request.open(identity, "chat.completion.chunk", &mut events.head);
     for (index, choice) in choices.iter().enumerate() {
         events.delta(index, None, |out| out.extend_from_slice(b"\"role\":\"assistant\",\"content\":\"\""));
+        if let Some((name, thought)) = &choice.reasoning {
+            events.text(index, name, thought);
+        }
         let (name, text) = match choice.refusal {
             Some(refusal) => ("refusal", refusal),
             None => ("content", choice.content.as_deref().unwrap_or_default()),
         };
-        for piece in pieces(text) {
-            events.delta(index, None, |out| {
-                let _ = write!(out, "\"{name}\":");
-                quote(Some(piece), out);
-            });
-        }
+        events.text(index, name, text);
         events.delta(index, Some(choice.finish_reason), |_| {});
     }
     if request.includes_usage {
         events.event(|request, out| {
             out.extend_from_slice(b"],\"usage\":");
-            request.usage(choices, out);
+            request.usage(script, choices, out);
         });
     }
     events.out.extend_from_slice(b"data: [DONE]\n\n");
@@ -48,6 +52,16 @@ struct Events<'a> {
 }
 
 impl Events<'_> {
+    /// Writes a text in pieces.
+    fn text(&mut self, index: usize, name: &str, text: &str) {
+        for piece in pieces(text) {
+            self.delta(index, None, |out| {
+                let _ = write!(out, "\"{name}\":");
+                quote(Some(piece), out);
+            });
+        }
+    }
+
     fn delta(&mut self, index: usize, finish_reason: Option<&str>, delta: impl FnOnce(&mut Vec<u8>)) {
         self.event(|request, out| {
             let _ = write!(out, "{{\"index\":{index},\"delta\":{{");

@@ -20,7 +20,12 @@ fn whole() -> Value {
         "faults": [
             { "kind": "throttled", "rate": 0.1, "asks": 2, "retry_after": "1500ms" },
             { "kind": "unavailable", "rate": 0.1, "status": 502 },
+            { "kind": "wrong_fields", "rate": 0.1, "mends": true },
         ],
+        "shapes": [{ "kind": "think", "rate": 0.2 }, { "kind": "raw_newline", "rate": 0.2, "asks": 1 }],
+        "reasoning": "reasoning_content",
+        "lacks": { "json_schema": "deepseek", "json_object": "siliconflow", "stream_options": "mistral", "stream": true },
+        "usage": { "tokenizer": "o200k_base", "cached": 0.25 },
         "counting": "totals",
         "require_key": "k",
     })
@@ -69,6 +74,18 @@ fn what_cannot_be_followed_is_refused_with_a_reason() {
     check(fault(json!({ "kind": "cut", "rate": 0.1, "retry_after": "1s" })), "`retry_after` has no use");
     check(fault(json!({ "kind": "cut", "rate": 0.1, "status": 500 })), "`status` has no use");
     check(fault(json!({ "kind": "unavailable", "rate": 0.1, "status": 404 })), "between 500 and 599");
+    check(fault(json!({ "kind": "cut", "rate": 0.1, "mends": true })), "`mends` has no use");
+    let shape = |shape: Value| json!({ "shapes": [shape] });
+    check(shape(json!({ "kind": "fence", "rate": 1.1 })), "not between 0 and 1");
+    check(shape(json!({ "kind": "fence", "rate": 0.1, "asks": 0 })), "never occurs");
+    check(shape(json!({ "kind": "letter", "rate": 0.1 })), "unknown variant `letter`");
+    check(
+        json!({ "shapes": [{ "kind": "fence", "rate": 0.6 }, { "kind": "think", "rate": 0.6 }] }),
+        "shapes add up to 1.2",
+    );
+    check(json!({ "usage": { "cached": 1.5 } }), "`usage.cached` is 1.5");
+    check(json!({ "usage": { "tokenizer": "gpt2" } }), "unknown variant `gpt2`");
+    check(json!({ "lacks": { "json_schema": "nobody" } }), "unknown variant `nobody`");
     let half = json!({ "kind": "cut", "rate": 0.6 });
     check(json!({ "faults": [half, half] }), "add up to 1.2");
 }

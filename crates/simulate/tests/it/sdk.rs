@@ -32,6 +32,12 @@ fn the_official_python_sdk_is_satisfied() {
         ("cut", failing(json!({ "kind": "cut", "rate": 1.0 }))),
         ("half", failing(json!({ "kind": "half", "rate": 1.0 }))),
         ("hang", failing(json!({ "kind": "hang", "rate": 1.0 }))),
+        ("filtered", failing(json!({ "kind": "filtered", "rate": 1.0 }))),
+        ("lacking", vendor(json!({ "lacks": { "json_schema": "openai", "stream_options": "openai" } }))),
+        (
+            "thinking",
+            vendor(json!({ "reasoning": "reasoning_content", "usage": { "tokenizer": "o200k_base", "cached": 0.5 } })),
+        ),
         ("garbage_body", failing(json!({ "kind": "garbage_body", "rate": 1.0 }))),
     ];
     let addresses: serde_json::Map<_, _> =

@@ -79,6 +79,38 @@ class Tree(BaseModel):
     children: list["Tree"]
 
 
+def a_stream_gathered_by_the_sdk_is_the_answer_that_comes_whole():
+    with client("plain").chat.completions.stream(
+        model="mill-1", messages=HELLO, response_format=Verdict, stream_options={"include_usage": True}
+    ) as stream:
+        for _ in stream:
+            pass
+        gathered = stream.get_final_completion()
+    assert isinstance(gathered.choices[0].message.parsed, Verdict) and gathered.choices[0].finish_reason == "stop"
+    assert gathered.usage.total_tokens == gathered.usage.prompt_tokens + gathered.usage.completion_tokens
+    assert gathered.model == "mill-1" and gathered.id.startswith("chatcmpl-")
+
+
+def a_thought_comes_beside_the_answer_and_is_billed():
+    answer = complete("thinking")
+    message, usage = answer.choices[0].message, answer.usage
+    assert message.reasoning_content.endswith(".") and message.content
+    assert 0 < usage.completion_tokens_details.reasoning_tokens < usage.completion_tokens
+    assert usage.prompt_tokens_details.cached_tokens == usage.prompt_tokens // 2
+    type(answer).model_validate(answer.model_dump(), strict=True)
+    deltas = [choice.delta for chunk in complete("thinking", stream=True) for choice in chunk.choices]
+    assert "".join(getattr(delta, "reasoning_content", None) or "" for delta in deltas).endswith(".")
+
+
+def what_is_lacking_is_refused():
+    schema = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}
+    error = raised(openai.BadRequestError, lambda: complete("lacking", response_format=schema))
+    assert error.param == "response_format" and "not supported with this model" in error.message
+    options = {"stream": True, "stream_options": {"include_usage": True}}
+    assert raised(openai.BadRequestError, lambda: complete("lacking", **options)).param == "stream_options"
+    assert complete("lacking", response_format={"type": "json_object"}).choices[0].message.content
+
+
 def structured_output_is_parsed():
     for model in (Verdict, Tree):
         parsed = client("plain").chat.completions.parse(model="mill-1", messages=HELLO, response_format=model)
@@ -130,6 +162,7 @@ def spoiled_messages_are_seen():
     assert message.content is None and message.refusal
     assert complete("length").choices[0].finish_reason == "length"
     verdict = {"model": "m", "messages": HELLO, "response_format": Verdict}
+    raised(openai.ContentFilterFinishReasonError, lambda: client("filtered").chat.completions.parse(**verdict))
     raised(openai.LengthFinishReasonError, lambda: client("length").chat.completions.parse(**verdict))
     assert client("refused").chat.completions.parse(**verdict).choices[0].message.parsed is None
     seen = complete("garbage_body")
@@ -171,6 +204,9 @@ STORIES = [
     a_chat_completion_is_complete,
     a_stream_says_what_the_answer_says,
     the_stream_helper_gathers_the_answer,
+    a_stream_gathered_by_the_sdk_is_the_answer_that_comes_whole,
+    a_thought_comes_beside_the_answer_and_is_billed,
+    what_is_lacking_is_refused,
     structured_output_is_parsed,
     errors_are_of_their_kind,
     the_right_key_opens,
