@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Run(Run),
     /// Find every mistake in a pipeline file, without asking anything.
     Check(Check),
+    /// Tell how many tokens a pipeline would take, and what they would cost, without asking anything.
+    Estimate(Estimate),
     /// Try the failed records of a run again.
     Retry(Retry),
     /// Apply a mended field list, rule or policy to the answers that were paid for, and ask again only for what then
@@ -81,6 +83,9 @@ pub(crate) struct Run {
     /// The run's id; a name and the time of its start unless given.
     #[arg(long, value_name = "ID")]
     pub(crate) task_id: Option<String>,
+    /// Show what would be sent and what it would cost, and ask nothing.
+    #[arg(long, conflicts_with_all = ["sample", "fresh", "resume", "json"])]
+    pub(crate) dry_run: bool,
     /// Work on N records drawn at random, show their answers, and stop. A later run goes on with the others.
     #[arg(long, value_name = "N")]
     pub(crate) sample: Option<u64>,
@@ -114,6 +119,7 @@ impl Run {
             fresh: false,
             resume: false,
             task_id: None,
+            dry_run: false,
             sample: None,
             preview: false,
             seed: None,
@@ -135,6 +141,26 @@ pub(crate) struct Check {
     /// Print mistakes to standard output as JSON, one a line.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Estimate {
+    /// The pipeline file.
+    pub(crate) file: PathBuf,
+    /// Use this models file instead of the pipeline's.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) models: Option<PathBuf>,
+    /// Estimate the first N records of each source only.
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+    /// Reckon with answers of N tokens, where no run has answers yet.
+    #[arg(long, value_name = "N")]
+    pub(crate) answer_tokens: Option<u64>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) state: State,
 }
 
 /// A run that exists, and how to work on it.

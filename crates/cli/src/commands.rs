@@ -4,6 +4,8 @@ mod again;
 mod check;
 mod choose;
 mod completions;
+mod dry_run;
+mod estimate;
 mod messages;
 mod monitor;
 mod pause;
@@ -27,6 +29,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
     match args.command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Estimate(args) => estimate::run(&args),
         Command::Retry(args) => again::retry(&args),
         Command::Reparse(args) => again::reparse(&args),
         Command::Cancel(args) => again::cancel(&args),

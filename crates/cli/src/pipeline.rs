@@ -19,6 +19,7 @@ use crate::report::Format;
 
 use budget::BudgetConfig;
 pub(crate) use check::{Ready, check};
+pub(crate) use routes::models_of;
 
 /// A pipeline: one or more steps, each from a source through work to a sink.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]

@@ -112,6 +112,9 @@ pub struct Manifest {
     /// run is done.
     #[serde(default)]
     pub n_records: BTreeMap<String, u64>,
+    /// Whether the account of the outputs that are in place was written.
+    #[serde(default)]
+    pub told: bool,
     /// Records that have fewer accepted answers than they should, by step, where that was asked for.
     #[serde(default)]
     pub short: BTreeMap<String, u64>,

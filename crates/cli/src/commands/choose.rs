@@ -76,7 +76,7 @@ pub(super) fn choose(args: &Run, ready: &Ready, clock: &dyn Clock, may_change: &
 }
 
 /// The latest run of this pipeline file, or the one with this id.
-fn latest(state: &Path, ready: &Ready, id: Option<&str>) -> anyhow::Result<Option<(RunFolder, Manifest)>> {
+pub(super) fn latest(state: &Path, ready: &Ready, id: Option<&str>) -> anyhow::Result<Option<(RunFolder, Manifest)>> {
     let mut latest: Option<(RunFolder, Manifest)> = None;
     for folder in RunFolder::list(state)? {
         if id.is_some_and(|id| folder.id() != id) {
@@ -142,6 +142,7 @@ fn begin(
         inputs: BTreeMap::new(),
         artefacts: BTreeMap::new(),
         n_records: BTreeMap::new(),
+        told: false,
         short: BTreeMap::new(),
         step_names: ready.pipeline.steps.0.iter().map(|(name, _)| name.clone()).collect(),
         simulated: Vec::new(),

@@ -25,11 +25,12 @@ use crate::{
     talk,
 };
 pub(super) use before::Before;
+pub(super) use sample::{count, read_through};
 use opening::{Compared, compare, models_folder, open_journal};
 
 /// Runs a pipeline, or goes on with it.
 pub(super) fn run(args: &Run) -> anyhow::Result<Exit> {
-    start(args, &Before::Nothing)
+    if args.dry_run { super::dry_run::run(args) } else { start(args, &Before::Nothing) }
 }
 
 /// Opens the run that `args` mean, does what is to be done before, and works on it.
@@ -127,6 +128,13 @@ impl Working<'_> {
                 if n_lost == 1 { "was" } else { "were" }
             ));
         }
+        if let Some(mut notices) = models.gateway.notices() {
+            tokio::spawn(async move {
+                while let Some(notice) = notices.recv().await {
+                    talk::say(notice.to_string());
+                }
+            });
+        }
         let ready = self.ready;
         for (number, (name, config)) in ready.pipeline.steps.0.iter().enumerate() {
             let folder = self.chosen.folder.clone();
@@ -142,7 +150,12 @@ impl Working<'_> {
             let n_settled = self.recovered.settled.n_settled(parts.number);
             let source = step::source(&parts)?;
             let compared = compare(&*source, name, &mut self.chosen)?;
-            if compared == Compared::Unchanged && self.is_in_place(name, config, parts.number) {
+            let is_whole = self.args.sample.is_none();
+            if is_whole
+                && compared == Compared::Unchanged
+                && self.is_told()
+                && self.is_in_place(name, config, parts.number)
+            {
                 talk::say(format!(
                     "step {name}: done already, the outputs are in place ({} records)",
                     thousands(n_settled)
@@ -162,12 +175,15 @@ impl Working<'_> {
                     }
                 });
             }
-            // What is written from here on is not in place any more until the step is done again.
-            self.chosen.manifest.artefacts.remove(name);
-            self.chosen.manifest.sinks.insert(name.clone(), identity::of_sink(config));
-            self.chosen.manifest.n_records.remove(name);
-            self.chosen.manifest.limit = self.args.limit;
-            self.chosen.manifest.write(self.chosen.folder.path())?;
+            if is_whole {
+                // What is written from here on is not in place any more until the step is done again.
+                self.chosen.manifest.artefacts.remove(name);
+                self.chosen.manifest.sinks.insert(name.clone(), identity::of_sink(config));
+                self.chosen.manifest.n_records.remove(name);
+                self.chosen.manifest.told = false;
+                self.chosen.manifest.limit = self.args.limit;
+                self.chosen.manifest.write(self.chosen.folder.path())?;
+            }
             let mut step = step::compose(&parts, source, models.gateway.clone())?;
             step.flow.budget = self.budget();
             let sampled = match self.args.sample {

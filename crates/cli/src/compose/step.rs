@@ -29,9 +29,17 @@ pub(crate) struct Parts<'a> {
 /// # Errors
 /// Where standard input cannot be kept.
 pub(crate) fn source(parts: &Parts<'_>) -> anyhow::Result<Arc<dyn Source>> {
-    let place = parts.ready.place(&parts.step.source.jsonl.path);
-    let forbidden = parts.step.sink.jsonl.forbidden(&parts.step.work.new_fields());
-    Ok(Arc::new(JsonlSource::new(&parts.step.source.jsonl, place, parts.number, forbidden)))
+    source_of(parts.ready, parts.number, parts.step)
+}
+
+/// As [`source`], where there is no run.
+///
+/// # Errors
+/// As [`source`].
+pub(crate) fn source_of(ready: &Ready, number: StepNumber, step: &StepConfig) -> anyhow::Result<Arc<dyn Source>> {
+    let place = ready.place(&step.source.jsonl.path);
+    let forbidden = step.sink.jsonl.forbidden(&step.work.new_fields());
+    Ok(Arc::new(JsonlSource::new(&step.source.jsonl, place, number, forbidden)))
 }
 
 /// Makes a step around its source, which was compared with what it was: the length that it had then is how far it is

@@ -302,7 +302,9 @@ fn an_outage_can_be_interrupted_and_gone_on_with() {
 
 #[test]
 fn faults_within_the_budget_leave_no_trace_in_the_output() {
-    let plain = Story::of(records(100));
+    // A complaint is another request, and the vendor answers by the request.
+    let pipeline = Pipeline { prompt: "answers: { complain: false }", ..Pipeline::default() };
+    let plain = Story::with(records(100), Script::default(), &pipeline);
     plain.run([]).says(0, &[]);
     let fault = |kind, rate| Fault { asks: Some(1), ..Fault::new(kind, rate) };
     let wait = |millis| Some(simulate::Span(Duration::from_millis(millis)));
@@ -316,7 +318,7 @@ fn faults_within_the_budget_leave_no_trace_in_the_output() {
         fault(FaultKind::Empty, 0.02),
         fault(FaultKind::Length, 0.02),
     ];
-    let story = Story::with(records(100), Script { faults, ..Script::default() }, &Pipeline::default());
+    let story = Story::with(records(100), Script { faults, ..Script::default() }, &pipeline);
     story.run([]).says(0, &["100 succeeded"]);
     assert_eq!(story.text("out/labels.jsonl"), plain.text("out/labels.jsonl"));
     let struck: u64 = story.vendor.counts().faults.values().sum();

@@ -10,5 +10,7 @@ mod bad_input;
 mod commands;
 mod examples;
 mod faults;
+mod main_job;
+mod money;
 mod resume;
 mod secrets;

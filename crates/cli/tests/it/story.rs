@@ -35,6 +35,8 @@ pub(crate) struct Pipeline {
     pub(crate) beside_source: &'static str,
     pub(crate) template: &'static str,
     pub(crate) output: &'static str,
+    /// Further keys of the prompt, one a line.
+    pub(crate) prompt: &'static str,
     /// All of the sink.
     pub(crate) sink: &'static str,
     pub(crate) flow: &'static str,
@@ -50,6 +52,7 @@ impl Default for Pipeline {
             beside_source: "",
             template: "Label this: {{ text }}",
             output: "{ label: { enum: [good, bad] }, score: { type: integer, minimum: 0, maximum: 9 } }",
+            prompt: "",
             sink: "jsonl: { path: out/labels.jsonl }",
             flow: "{ backoff: { first: 20ms, max: 100ms } }",
             step: "",
@@ -60,13 +63,14 @@ impl Default for Pipeline {
 
 impl Pipeline {
     pub(crate) fn text(&self) -> String {
-        let Self { source, beside_source, template, output, sink, flow, step, finish } = self;
+        let Self { source, beside_source, template, output, prompt, sink, flow, step, finish } = self;
         let beside_source = line(beside_source);
+        let prompt = prompt.lines().fold(String::new(), |all, key| all + &format!("        {key}\n"));
         let step = step.lines().fold(String::new(), |all, key| all + &format!("    {key}\n"));
         format!(
             "version: 1\nname: story\nmodels: models.yaml\nsteps:\n  label:\n    source:\n      jsonl: {{ path: in.jsonl{source} \
-             }}\n{beside_source}    work:\n      prompt:\n        template: \"{template}\"\n        output: {output}\n    \
-             sink:\n      {sink}\n    flow: {flow}\n{step}finish: {finish}\n"
+             }}\n{beside_source}    work:\n      prompt:\n        template: \"{template}\"\n        output: {output}\n\
+             {prompt}    sink:\n      {sink}\n    flow: {flow}\n{step}finish: {finish}\n"
         )
     }
 }

@@ -116,6 +116,9 @@ impl Working<'_> {
     }
 
     async fn reparse(&mut self, asks: bool, context: &Context, models: &models::Models) -> anyhow::Result<()> {
+        // From here on the outputs may not show what the journal says, wherever this process ends.
+        self.chosen.manifest.told = false;
+        self.chosen.manifest.write(self.chosen.folder.path())?;
         for (number, (name, config)) in self.ready.pipeline.steps.0.iter().enumerate() {
             let number = u16::try_from(number)?;
             let folder = self.chosen.folder.clone();
@@ -135,11 +138,6 @@ impl Working<'_> {
             let reparse = Reparse { number, source, handler: step.handler, limit, keeps_failures: !asks };
             let reparsed = engine::reparse(reparse, context).await?;
             tell(name, &reparsed, asks);
-            if reparsed.changed + reparsed.mended + reparsed.reopened > 0 {
-                // The outputs do not show what the journal says any more.
-                self.chosen.manifest.artefacts.remove(name);
-                self.chosen.manifest.write(self.chosen.folder.path())?;
-            }
         }
         Ok(())
     }

@@ -7,8 +7,10 @@ use domain::{
     StopReason,
     price::{Cost, PICOS},
 };
+use connect::Place;
 use engine::{Checked, StepAccount};
 use serde::Serialize;
+use store::Manifest;
 
 use super::{End, Working};
 use crate::{
@@ -55,6 +57,8 @@ impl Working<'_> {
             End::Finished => {
                 self.write_account(&account)?;
                 self.write_report()?;
+                // Only now is the run told: killed before, the next process finishes the steps again and tells them.
+                Manifest { told: true, ..self.chosen.manifest.clone() }.write(self.chosen.folder.path())?;
             }
             End::Sampled => talk::say(format!("the answers are kept; go on with all records: {}", self.command())),
             End::Left(n) => {
@@ -127,13 +131,23 @@ impl Working<'_> {
         path.display().to_string()
     }
 
-    fn write_account(&self, account: &Account<'_>) -> anyhow::Result<()> {
+    /// Where the account goes.
+    fn account_place(&self) -> Option<Place> {
         let finish = &self.ready.pipeline.finish;
-        let place = match (&finish.accounting, self.ready.pipeline.steps.0.first()) {
-            (Some(path), _) => self.ready.place(path),
-            (None, Some((_, step))) => self.ready.place(&step.sink.jsonl.path.with_extension("accounting.json")),
-            (None, None) => return Ok(()),
-        };
+        match (&finish.accounting, self.ready.pipeline.steps.0.first()) {
+            (Some(path), _) => Some(self.ready.place(path)),
+            (None, Some((_, step))) => Some(self.ready.place(&step.sink.jsonl.path.with_extension("accounting.json"))),
+            (None, None) => None,
+        }
+    }
+
+    /// Returns whether the account of a done run stands where it belongs.
+    pub(super) fn is_told(&self) -> bool {
+        self.chosen.manifest.told && self.account_place().is_none_or(|place| place.path.exists())
+    }
+
+    fn write_account(&self, account: &Account<'_>) -> anyhow::Result<()> {
+        let Some(place) = self.account_place() else { return Ok(()) };
         let mut text = serde_json::to_vec_pretty(account)?;
         text.push(b'\n');
         if let Some(folder) = place.path.parent() {

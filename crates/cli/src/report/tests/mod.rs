@@ -95,6 +95,7 @@ fn manifest() -> Manifest {
             vec![Artefact { path: "out/labels.jsonl".to_owned(), records: 3, bytes: 60, sha256: "ab".repeat(32) }],
         )]),
         n_records: BTreeMap::new(),
+        told: true,
         short: BTreeMap::new(),
     }
 }

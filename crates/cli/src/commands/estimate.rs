@@ -1,0 +1,467 @@
+//! `tidemill estimate`: tokens and cost before anything is asked.
+//!
+//! Prompts are rendered and counted with the tables that come with the binary: every request where there are up to some
+//! tens of thousands, evenly spaced ones and the bytes of all where there are more. What answers will take is not known
+//! before; where a run of the pipeline has answers already (a sample, say), it is reckoned with those, and with what the
+//! upstream really billed for the prompts that were counted here.
+
+mod known;
+mod price;
+
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
+
+use domain::{
+    BoxFuture, Failure, FailureKind, Read, Record, RecordKey, Unplanned,
+    ports::{Handler, ModelAnswer, ModelClient, ModelRequest, Permit, Reservation, Reserve, Source, Starts},
+    price::amount,
+};
+use provider::tokens::{Table, Tokenizer};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{
+    args::Estimate,
+    compose::looking,
+    exit::Exit,
+    pipeline::{self, Ready, models_of},
+    progress::{counted, thousands},
+    talk,
+};
+use known::Known;
+use price::Priced;
+
+/// What a pipeline would take.
+#[derive(Debug, Serialize)]
+pub(crate) struct Estimated {
+    pub(crate) pipeline: String,
+    pub(crate) steps: Vec<StepEstimate>,
+}
+
+/// What a step would take. Tokens and cost are of what is left to ask.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct StepEstimate {
+    pub(crate) step: String,
+    /// Records in the source.
+    pub(crate) records: u64,
+    /// Records that would be skipped, by reason.
+    pub(crate) skipped: BTreeMap<&'static str, u64>,
+    /// Records that would fail before any attempt.
+    pub(crate) failed: u64,
+    /// Requests that are answered already, in the run that would go on.
+    pub(crate) answered: u64,
+    /// Requests that are left to ask.
+    pub(crate) requests: u64,
+    /// Tokens of the prompts of those.
+    pub(crate) prompt_tokens: u64,
+    /// Tokens of a prompt: the median, nine of ten, and the longest one counted.
+    pub(crate) prompt_p50: u64,
+    pub(crate) prompt_p90: u64,
+    pub(crate) prompt_max: u64,
+    /// The tables by which tokens were counted.
+    pub(crate) tokenizers: Vec<String>,
+    /// What the upstream billed for a token that was counted here, where it has answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) billed_per_counted: Option<f64>,
+    /// Tokens of an answer.
+    pub(crate) answer: AnswerEstimate,
+    /// Tokens of the answers that are left; nothing where that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) answer_tokens: Option<u64>,
+    /// What it costs, where prices are known.
+    pub(crate) cost: Priced,
+    #[serde(skip)]
+    pub(crate) first_requests: Vec<Value>,
+}
+
+/// How long an answer is reckoned to be.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "snake_case", tag = "basis")]
+pub(crate) enum AnswerEstimate {
+    /// As the answers that a run has already.
+    Measured { tokens: f64, answers: u64 },
+    /// As the user said.
+    Given { tokens: u64 },
+    /// At most what the request allows.
+    AtMost { tokens: u64 },
+    /// Nothing is known.
+    #[default]
+    Unknown,
+}
+
+/// Up to so many requests every one is counted.
+const COUNTED: u64 = 20_000;
+/// Records are read in batches of this size.
+const BATCH: usize = 512;
+
+/// Estimates a pipeline.
+pub(super) fn run(args: &Estimate) -> anyhow::Result<Exit> {
+    let Some(estimated) = of_pipeline(args, 0)? else { return Ok(Exit::Configuration) };
+    if args.json {
+        talk::data(serde_json::to_string(&estimated)?);
+    } else {
+        tell(&estimated);
+    }
+    Ok(Exit::Done)
+}
+
+/// Estimates the pipeline at `args.file`, keeping the first `shown` requests of each step; `None` where it has mistakes,
+/// which are told.
+pub(super) fn of_pipeline(args: &Estimate, shown: usize) -> anyhow::Result<Option<Estimated>> {
+    let checked = pipeline::check(&args.file, args.models.as_deref())?;
+    super::check::tell(&checked.diagnostics);
+    let Some(ready) = checked.ready else { return Ok(None) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let known = Known::find(&args.state.state, &ready)?;
+    let mut steps = Vec::new();
+    for number in 0..ready.pipeline.steps.0.len() {
+        let known = known.of_step(u16::try_from(number)?);
+        steps.push(runtime.block_on(of_step(&ready, number, args, known, shown))?);
+    }
+    runtime.shutdown_background();
+    Ok(Some(Estimated { pipeline: ready.pipeline.name.clone(), steps }))
+}
+
+/// Nobody is asked while it is estimated.
+struct Nobody;
+
+impl ModelClient for Nobody {
+    fn reserve(&self, _ask: &Reservation<'_>) -> Reserve {
+        Reserve::Closed(Failure::new(FailureKind::Internal, "an estimate asks for nothing"))
+    }
+
+    fn width_freed(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+
+    fn complete(&self, _: ModelRequest, _: Permit) -> BoxFuture<'_, Result<ModelAnswer, (Failure, bytes::Bytes)>> {
+        Box::pin(std::future::ready(Err((
+            Failure::new(FailureKind::Internal, "an estimate asks for nothing"),
+            bytes::Bytes::new(),
+        ))))
+    }
+}
+
+/// What is added up while the source is read.
+struct Counting<'a> {
+    ready: &'a Ready,
+    known: &'a known::Step,
+    estimate: StepEstimate,
+    tokenizers: BTreeMap<String, Tokenizer>,
+    /// Requests and their bytes, by route.
+    routes: BTreeMap<String, Route>,
+    /// Every so manieth request is counted.
+    every: u64,
+    n_planned: u64,
+    prompts: Vec<u64>,
+    max_tokens: Option<u64>,
+    /// Tokens counted here, and billed, of requests that are answered.
+    counted_answered: u64,
+    billed_answered: u64,
+    distinct: Option<Distinct>,
+}
+
+#[derive(Default)]
+struct Route {
+    requests: u64,
+    bytes: u64,
+    counted_tokens: u64,
+    counted_bytes: u64,
+}
+
+async fn of_step(
+    ready: &Ready,
+    number: usize,
+    args: &Estimate,
+    known: &known::Step,
+    shown: usize,
+) -> anyhow::Result<StepEstimate> {
+    let (name, config) = &ready.pipeline.steps.0[number];
+    let nobody: Arc<dyn ModelClient> = Arc::new(Nobody);
+    let (source, work) = looking::at(ready, u16::try_from(number)?, config, &nobody)?;
+    let handler = work.handler;
+    let total = match super::run::count(&source).await? {
+        Some(total) => total,
+        None => super::run::read_through(&*source).await?,
+    };
+    let total = total.min(args.limit.unwrap_or(u64::MAX)).saturating_mul(u64::from(handler.samples().max(1)));
+    let mut counting = Counting {
+        ready,
+        known,
+        estimate: StepEstimate { step: name.clone(), ..StepEstimate::default() },
+        tokenizers: BTreeMap::new(),
+        routes: BTreeMap::new(),
+        every: total.div_ceil(COUNTED).max(1),
+        n_planned: 0,
+        prompts: Vec::new(),
+        max_tokens: None,
+        counted_answered: 0,
+        billed_answered: 0,
+        distinct: work.dedupes.then(Distinct::default),
+    };
+    let mut records = source.open(&Starts::new())?;
+    let mut told = Instant::now();
+    'source: loop {
+        let reads = records.next(BATCH).await?;
+        if reads.is_empty() {
+            break;
+        }
+        for read in reads {
+            if args.limit.is_some_and(|limit| read.record.key.position >= limit) {
+                break 'source;
+            }
+            counting.take(read, u16::try_from(number)?, &*source, &*handler, shown)?;
+        }
+        if told.elapsed().as_secs() >= 5 {
+            told = Instant::now();
+            talk::say(format!("step {name}: {} looked at", counted(counting.estimate.records, "record")));
+        }
+    }
+    Ok(counting.finish(args))
+}
+
+impl Counting<'_> {
+    fn take(
+        &mut self,
+        read: Read,
+        step: u16,
+        source: &dyn Source,
+        handler: &dyn Handler,
+        shown: usize,
+    ) -> anyhow::Result<()> {
+        self.estimate.records += 1;
+        let Read { mut record, flaw, .. } = read;
+        if let Some((reason, _)) = flaw {
+            *self.estimate.skipped.entry(reason.word()).or_default() += 1;
+            return Ok(());
+        }
+        if let Err((reason, _)) = source.inspect(&record) {
+            *self.estimate.skipped.entry(reason.word()).or_default() += 1;
+            return Ok(());
+        }
+        for sample in 0..handler.samples().max(1) {
+            record.key = RecordKey { step, sample, ..record.key };
+            match handler.plan(&record) {
+                Ok(planned) => self.request(&record, &planned, shown)?,
+                Err(Unplanned::Skip(reason, _)) => {
+                    *self.estimate.skipped.entry(reason.word()).or_default() += 1;
+                    break;
+                }
+                Err(Unplanned::Fail(_)) => {
+                    self.estimate.failed += 1;
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn request(&mut self, record: &Record, planned: &domain::Planned, shown: usize) -> anyhow::Result<()> {
+        let body = &planned.body;
+        self.n_planned += 1;
+        if self.estimate.first_requests.len() < shown {
+            self.estimate.first_requests.push(serde_json::from_slice(body)?);
+        }
+        if let (Some(distinct), Some(request)) = (&mut self.distinct, planned.request)
+            && !distinct.insert(request)
+        {
+            return Ok(());
+        }
+        let usage = self.known.usage.get(&record.key);
+        let is_answered = self.known.settled.contains(&record.key);
+        self.estimate.answered += u64::from(is_answered);
+        let is_counted = usage.is_some() || (!is_answered && self.n_planned.is_multiple_of(self.every));
+        let route = route_of(body);
+        let tokens = match is_counted {
+            true if is_embeddings(body) => Some(self.tokenizer(&route).count_embeddings_body(body)),
+            true => Some(self.tokenizer(&route).count_chat_body(body)),
+            false => None,
+        };
+        if self.max_tokens.is_none() {
+            self.max_tokens = max_tokens_of(body);
+        }
+        if let (Some(usage), Some(tokens)) = (usage, tokens) {
+            self.counted_answered += tokens;
+            self.billed_answered += usage.prompt_tokens;
+        }
+        if is_answered {
+            return Ok(());
+        }
+        self.estimate.requests += 1;
+        let of_route = self.routes.entry(route).or_default();
+        of_route.requests += 1;
+        of_route.bytes += body.len() as u64;
+        if let Some(tokens) = tokens {
+            of_route.counted_tokens += tokens;
+            of_route.counted_bytes += body.len() as u64;
+            self.prompts.push(tokens);
+        }
+        Ok(())
+    }
+
+    /// Returns what counts the tokens of a route: by its first model, as the models of a route are much alike.
+    fn tokenizer(&mut self, route: &str) -> Tokenizer {
+        if let Some(tokenizer) = self.tokenizers.get(route) {
+            return *tokenizer;
+        }
+        let models = &self.ready.models;
+        let first = models_of(models, route).first().map_or(route, |model| &model.name);
+        let tokenizer = models.tokenizer_of(first);
+        self.tokenizers.insert(route.to_owned(), tokenizer);
+        tokenizer
+    }
+
+    fn finish(mut self, args: &Estimate) -> StepEstimate {
+        let mut estimate = self.estimate;
+        self.prompts.sort_unstable();
+        let at = |share: f64| {
+            let last = self.prompts.len().saturating_sub(1);
+            self.prompts.get((last as f64 * share).round() as usize).copied().unwrap_or_default()
+        };
+        (estimate.prompt_p50, estimate.prompt_p90, estimate.prompt_max) = (at(0.5), at(0.9), at(1.0));
+        let ratio = (self.counted_answered > 0).then(|| self.billed_answered as f64 / self.counted_answered as f64);
+        estimate.billed_per_counted = ratio;
+        let retried = self.known.billed_per_answer();
+        estimate.answer = match (self.known.answer_tokens(), args.answer_tokens, self.max_tokens) {
+            (_, Some(tokens), _) => AnswerEstimate::Given { tokens },
+            (Some((tokens, answers)), None, _) => AnswerEstimate::Measured { tokens, answers },
+            (None, None, Some(tokens)) => AnswerEstimate::AtMost { tokens },
+            (None, None, None) => AnswerEstimate::Unknown,
+        };
+        let answer = match estimate.answer {
+            AnswerEstimate::Measured { tokens, .. } => Some(tokens),
+            AnswerEstimate::Given { tokens } | AnswerEstimate::AtMost { tokens } => Some(tokens as f64),
+            AnswerEstimate::Unknown => None,
+        };
+        for (route, of_route) in &self.routes {
+            let per_byte = match of_route.counted_bytes {
+                0 => 0.0,
+                bytes => of_route.counted_tokens as f64 / bytes as f64,
+            };
+            let prompt = of_route.bytes as f64 * per_byte * ratio.unwrap_or(1.0) * retried;
+            let completion = answer.map(|tokens| tokens * of_route.requests as f64 * retried);
+            estimate.prompt_tokens += prompt.round() as u64;
+            if let Some(completion) = completion {
+                *estimate.answer_tokens.get_or_insert(0) += completion.round() as u64;
+            }
+            estimate.cost.add(&self.ready.models, route, prompt, completion);
+        }
+        estimate.tokenizers = self.tokenizers.values().map(|tokenizer| table_of(*tokenizer)).collect();
+        estimate.tokenizers.dedup();
+        estimate
+    }
+}
+
+/// Requests seen, each once: a bit for each of 2^28 hashes, so that memory is the same for any number of records. Two
+/// requests of ten million fall on one bit about once in 27, which makes the estimate of distinct ones less than two in
+/// a hundred too low.
+struct Distinct(Vec<u64>);
+
+impl Default for Distinct {
+    fn default() -> Self {
+        Self(vec![0; 1 << 22])
+    }
+}
+
+impl Distinct {
+    fn insert(&mut self, request: u128) -> bool {
+        let bit = (request as u64) & ((1 << 28) - 1);
+        let word = &mut self.0[usize::try_from(bit / 64).unwrap_or_default()];
+        let is_new = *word & (1 << (bit % 64)) == 0;
+        *word |= 1 << (bit % 64);
+        is_new
+    }
+}
+
+fn route_of(body: &[u8]) -> String {
+    let mut route = None;
+    let text = std::str::from_utf8(body).unwrap_or_default();
+    // It was written as an object a moment ago.
+    let _ = domain::json::members(text, |name, value| {
+        if name == "model" && route.is_none() {
+            route = serde_json::from_str(value.get()).ok();
+        }
+    });
+    route.unwrap_or_default()
+}
+
+fn is_embeddings(body: &[u8]) -> bool {
+    let mut has_input = false;
+    let _ = domain::json::members(std::str::from_utf8(body).unwrap_or_default(), |name, _| has_input |= name == "input");
+    has_input
+}
+
+fn table_of(tokenizer: Tokenizer) -> String {
+    let table = match tokenizer.table() {
+        Table::O200kBase => "o200k_base",
+        Table::Cl100kBase => "cl100k_base",
+    };
+    if tokenizer.is_exact() { table.to_owned() } else { format!("{table}, which is near but not the model's own") }
+}
+
+fn max_tokens_of(body: &[u8]) -> Option<u64> {
+    let mut found = None;
+    let _ = domain::json::members(std::str::from_utf8(body).ok()?, |name, value| {
+        if matches!(&*name, "max_tokens" | "max_completion_tokens") {
+            found = value.get().parse().ok();
+        }
+    });
+    found
+}
+
+/// Tells an estimate to people.
+pub(super) fn tell(estimated: &Estimated) {
+    for step in &estimated.steps {
+        let mut parts = Vec::new();
+        for (reason, n) in &step.skipped {
+            parts.push(format!("{} skipped ({reason})", thousands(*n)));
+        }
+        if step.failed > 0 {
+            parts.push(format!("{} fail before any attempt", thousands(step.failed)));
+        }
+        if step.answered > 0 {
+            parts.push(format!("{} answered already", thousands(step.answered)));
+        }
+        let rest = if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) };
+        talk::say(format!(
+            "step {}: {}, {} to ask{rest}",
+            step.step,
+            counted(step.records, "record"),
+            counted(step.requests, "request")
+        ));
+        let billed = match step.billed_per_counted {
+            Some(ratio) => format!(", times {ratio:.3} as billed so far"),
+            None => String::new(),
+        };
+        talk::say(format!(
+            "  prompts: {} tokens (half up to {}, nine of ten up to {}, longest {}; counted by {}{billed})",
+            thousands(step.prompt_tokens),
+            thousands(step.prompt_p50),
+            thousands(step.prompt_p90),
+            thousands(step.prompt_max),
+            step.tokenizers.join(", ")
+        ));
+        let answers = thousands(step.answer_tokens.unwrap_or_default());
+        talk::say(match &step.answer {
+            AnswerEstimate::Measured { tokens, answers: n } => {
+                format!("  answers: {answers} tokens ({tokens:.1} each, as the {} so far)", counted(*n, "answer"))
+            }
+            AnswerEstimate::Given { tokens } => format!("  answers: {answers} tokens ({tokens} each, as given)"),
+            AnswerEstimate::AtMost { tokens } => {
+                format!("  answers: at most {answers} tokens (`max_tokens` is {tokens}); `run --sample 20` measures")
+            }
+            AnswerEstimate::Unknown => {
+                "  answers: not known before; `run --sample 20` measures, `--answer-tokens N` sets".to_owned()
+            }
+        });
+        step.cost.tell(step.answer_tokens.is_some(), matches!(step.answer, AnswerEstimate::AtMost { .. }));
+    }
+    let mut total: BTreeMap<&str, u128> = BTreeMap::new();
+    for (currency, range) in estimated.steps.iter().flat_map(|step| &step.cost.by_currency) {
+        *total.entry(currency).or_default() += range.expected;
+    }
+    if estimated.steps.len() > 1 {
+        let sums: Vec<String> = total.iter().map(|(currency, picos)| format!("{} {currency}", amount(*picos))).collect();
+        talk::say(format!("all steps: {}", sums.join(" + ")));
+    }
+}
+
