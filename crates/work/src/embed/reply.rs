@@ -21,9 +21,8 @@ pub(super) fn read(body: &[u8], n: usize) -> Read<'_> {
 }
 
 fn members_of<'a>(body: &'a [u8], n: usize, meta: &mut AnswerMeta) -> Result<Vec<&'a RawValue>, Failure> {
-    let broken = |what: &str| {
-        Failure::new(FailureKind::Unavailable, format!("the answer is not a list of embeddings: {what}"))
-    };
+    let broken =
+        |what: &str| Failure::new(FailureKind::Unavailable, format!("the answer is not a list of embeddings: {what}"));
     let text = str::from_utf8(body).map_err(|_| broken("not valid UTF-8"))?;
     let (mut data, mut error) = (None, None);
     json::members(text, |name, value| match &*name {

@@ -2,11 +2,7 @@
 
 use serde_json::Value;
 
-use super::{
-    Prompt,
-    body::push_message,
-    render::TEMPLATE,
-};
+use super::{Prompt, body::push_message, render::TEMPLATE};
 use crate::{
     mistake::{Mistake, Mistakes},
     template::Templates,

@@ -9,7 +9,7 @@ use serde_json::{Value as Json, value::RawValue};
 use super::{Derived, Known, Prompt};
 use crate::{
     mistake::{Mistake, Mistakes},
-    template::{Expression, Named, Wants, environment, looked_up, said, value_of, with_bare_record_json},
+    template::{Expression, Named, Wants, environment, looked_up, said, undefined_in, value_of, with_bare_record_json},
 };
 
 const ANSWER: &str = "answer";
@@ -48,7 +48,7 @@ pub(super) struct Making {
 #[derive(Debug)]
 enum How {
     Template,
-    Expression(Expression),
+    Expression(Box<Expression>),
 }
 
 impl Making {
@@ -81,7 +81,7 @@ impl Making {
                     let expression = Expression::new(&expressed.value)
                         .map_err(|message| Mistake::new(&["derive", name, "value"], message))?;
                     making.wants.add(expression.names().filter(is_of_record));
-                    How::Expression(expression)
+                    How::Expression(Box::new(expression))
                 }
             };
             making.derived.push((name.clone(), how));
@@ -96,12 +96,7 @@ impl Making {
     }
 
     /// Makes the new fields of an answer, behind those that it has.
-    pub(super) fn make(
-        &self,
-        record: &Record,
-        output: &RawValue,
-        facts: &Facts<'_>,
-    ) -> Result<Box<RawValue>, Failure> {
+    pub(super) fn make(&self, record: &Record, output: &RawValue, facts: &Facts<'_>) -> Result<Box<RawValue>, Failure> {
         let mut derived = Vec::with_capacity(self.derived.len());
         if !self.derived.is_empty() || self.accepts.is_some() {
             let context = self.context(record, output, facts);
@@ -161,7 +156,10 @@ impl Making {
         let made = match how {
             How::Template => {
                 let rendered = self.environment.get_template(name).and_then(|template| template.render(context));
-                rendered.map(|text| Json::from(text).to_string()).map_err(|error| said(&error))
+                rendered.map(|text| Json::from(text).to_string()).map_err(|error| match undefined_in(&error) {
+                    Some(name) => format!("neither the answer nor its record has `{name}`"),
+                    None => said(&error),
+                })
             }
             How::Expression(expression) => expression.json(context),
         };

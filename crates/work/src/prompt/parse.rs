@@ -87,7 +87,9 @@ fn message_of<'a>(body: &'a [u8], meta: &mut AnswerMeta) -> Result<Message<'a>, 
         "reasoning_content" | "reasoning" => {
             message.reasoning = message.reasoning.take().or_else(|| string(value).filter(filled));
         }
-        "tool_calls" => message.tool_calls = Some(value).filter(|calls| calls.get().len() > 2 && given(calls).is_some()),
+        "tool_calls" => {
+            message.tool_calls = Some(value).filter(|calls| calls.get().len() > 2 && given(calls).is_some())
+        }
         _ => {}
     })
     .map_err(|error| broken(&format!("its message is {}", error.0)))?;

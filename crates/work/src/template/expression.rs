@@ -344,7 +344,10 @@ mod tests {
             ("(a == 'x' && b)", "unexpected end of input, expected `)`; write `and` instead of `&&`"),
             ("a %}{% if b", "unexpected `}`"),
             ("a|uper > 3", "unknown filter: filter uper is unknown"),
-            ("a.startswith('x')", "values have no method `startswith`; filters do such things, as in `{{ text|trim }}`"),
+            (
+                "a.startswith('x')",
+                "values have no method `startswith`; filters do such things, as in `{{ text|trim }}`",
+            ),
         ] {
             assert_eq!(Expression::new(text).map(|_| ()).unwrap_err(), expected, "{text}");
         }

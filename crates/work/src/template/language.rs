@@ -77,7 +77,7 @@ pub(crate) fn with_bare_record_json(text: &str) -> Cow<'_, str> {
 }
 
 /// Returns the expression that an error says is undefined, if that is what it says.
-pub(super) fn undefined_in(error: &Error) -> Option<&str> {
+pub(crate) fn undefined_in(error: &Error) -> Option<&str> {
     let named = error.detail().and_then(|detail| {
         let (before, _) = detail.rsplit_once("` is undefined")?;
         Some(before.rsplit_once('`')?.1)

@@ -16,7 +16,7 @@ pub use language::Template;
 pub use reader::{Inputs, Require};
 
 pub(crate) use expression::Expression;
-pub(crate) use language::{environment, said, with_bare_record_json};
+pub(crate) use language::{environment, said, undefined_in, with_bare_record_json};
 pub(crate) use names::looked_up;
 pub(crate) use reader::{Seen, Trouble, Wants};
 pub(crate) use render::Templates;

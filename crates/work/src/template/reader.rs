@@ -164,8 +164,7 @@ impl Inputs {
             return Err(Trouble::skip(SkipReason::BadText, "not valid UTF-8"));
         };
         let chosen = self.fields.as_deref();
-        let scanned =
-            wants.scan(text, chosen, raw).map_err(|error| Trouble::skip(SkipReason::BadRecord, error.0))?;
+        let scanned = wants.scan(text, chosen, raw).map_err(|error| Trouble::skip(SkipReason::BadRecord, error.0))?;
         if let Some(name) = scanned.half {
             let what = format!("the field `{name}` holds half of a character (a lone surrogate)");
             return Err(Trouble::skip(SkipReason::BadText, what));

@@ -179,7 +179,8 @@ impl Prompt {
                 add(&path, format!("{factor} times the tokens are not more; write a factor such as 2"));
             }
             if !self.parameters.as_ref().is_some_and(has_limit) {
-                let message = "there is no limit to raise: set `max_tokens` (or `max_completion_tokens`) in `parameters`";
+                let message =
+                    "there is no limit to raise: set `max_tokens` (or `max_completion_tokens`) in `parameters`";
                 add(&path, message.to_owned());
             }
         }

@@ -1,19 +1,16 @@
 //! Answers into fields.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use domain::{
-    Answer, AnswerMeta, BoxFuture, Failure, FailureKind, NoteKind, Usage, WorkItem,
-    ports::{AttemptContext, Ended, Handler as _, JournalError, ModelAnswer, Notes, Prior, Reserve},
+    Answer, AnswerMeta, Failure, FailureKind, Usage,
+    ports::{Ended, ModelAnswer, Prior},
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Inputs, Scripted, asking, handler, output, record};
+use super::{Inputs, Scripted, asking, attempt, handler, output, record, saying};
 
 fn judged(config: Value, body: &str) -> Result<String, String> {
     let raw = Bytes::copy_from_slice(body.as_bytes());
@@ -28,12 +25,6 @@ fn judged(config: Value, body: &str) -> Result<String, String> {
         }
         other => panic!("{other:?}"),
     }
-}
-
-/// Wraps what a model says in an envelope.
-fn saying(content: &str) -> String {
-    json!({"id": "c-1", "choices": [{"message": {"role": "assistant", "content": content}, "finish_reason": "stop"}]})
-        .to_string()
 }
 
 #[test]
@@ -170,12 +161,9 @@ fn what_is_known_of_an_answer_is_kept_with_it() {
     ] {
         let body = json!({"id": "c-1", "model": "m-2", "usage": usage,
             "choices": [{"message": {"content": "cut"}, "finish_reason": "length"}]});
-        let Ended::Failed(_, _, meta) = handler(json!({"template": "x"})).judge(
-            &record("{}"),
-            body.to_string().into(),
-            1,
-            AnswerMeta::default(),
-        ) else {
+        let Ended::Failed(_, _, meta) =
+            handler(json!({"template": "x"})).judge(&record("{}"), body.to_string().into(), 1, AnswerMeta::default())
+        else {
             panic!("it was cut")
         };
         let usage = expected.map(|(prompt_tokens, completion_tokens)| Usage {
@@ -189,29 +177,11 @@ fn what_is_known_of_an_answer_is_kept_with_it() {
     }
 }
 
-struct NoNotes;
-
-impl Notes for NoNotes {
-    fn note<'a>(&'a self, _: NoteKind, _: &'a str, _: Bytes) -> BoxFuture<'a, Result<(), JournalError>> {
-        Box::pin(std::future::ready(Ok(())))
-    }
-}
-
-/// Plans a record, reserves and makes one attempt; returns how it ended and what the model was asked.
+/// Makes one attempt at a record; returns how it ended and what the model was asked.
 fn attempted(answer: Result<ModelAnswer, (Failure, Bytes)>) -> (Ended, Vec<String>) {
     let client = Arc::new(Scripted { answer: Some(answer), ..Scripted::default() });
     let handler = asking(json!({"model": "fast", "template": "{{ body }}"}), Inputs::default(), client.clone());
-    let record = record(r#"{"body":"hello"}"#);
-    let planned = handler.plan(&record).unwrap();
-    let item = WorkItem { id: record.key, members: vec![(record, planned)] };
-    let deadline = Instant::now() + Duration::from_secs(60);
-    let Reserve::Permit(permit) = handler.reserve(&item, deadline) else { panic!("there is room") };
-    let attempt = AttemptContext { number: 1, deadline, permit, prior: &Prior::default(), notes: &NoNotes };
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let ended = runtime.block_on(async {
-        handler.width_freed().await;
-        handler.perform(&item, attempt).await
-    });
+    let ended = attempt(&handler, record(r#"{"body":"hello"}"#), 1, &Prior::default());
     let asked = client.asked.lock().unwrap().clone();
     (ended, asked)
 }

@@ -67,8 +67,7 @@ fn record_json_is_the_record_without_white_space() {
 
 #[test]
 fn chosen_fields_are_all_that_record_json_shows() {
-    let inputs =
-        |fields: &[&str], require| Inputs {
+    let inputs = |fields: &[&str], require| Inputs {
         fields: Some(fields.iter().map(|&f| f.to_owned()).collect()),
         require,
         ..Inputs::default()

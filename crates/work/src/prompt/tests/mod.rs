@@ -1,17 +1,28 @@
 //! What a user of prompts may rely on.
 
+mod again;
 mod answering;
 mod asking;
 mod configuring;
+mod conversing;
 mod corpus;
+mod making;
+mod sampling;
 mod speed;
+mod verdicts;
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use domain::{
-    BoxFuture, Failure, Origin, Record, RecordKey,
-    ports::{ModelAnswer, ModelClient, ModelRequest, Permit, Reservation, Reserve},
+    BoxFuture, Failure, NoteKind, Origin, Record, RecordKey, WorkItem,
+    ports::{
+        AttemptContext, Ended, Handler as _, JournalError, ModelAnswer, ModelClient, ModelRequest, Notes, Permit,
+        Prior, Reservation, Reserve,
+    },
 };
 use serde_json::{Value, json};
 
@@ -91,4 +102,32 @@ fn record(text: &str) -> Record {
         bytes: Bytes::copy_from_slice(text.as_bytes()),
         row: None,
     }
+}
+
+/// Wraps what a model says in an envelope.
+fn saying(content: &str) -> String {
+    json!({"id": "c-1", "choices": [{"message": {"role": "assistant", "content": content}, "finish_reason": "stop"}]})
+        .to_string()
+}
+
+struct NoNotes;
+
+impl Notes for NoNotes {
+    fn note<'a>(&'a self, _: NoteKind, _: &'a str, _: Bytes) -> BoxFuture<'a, Result<(), JournalError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// Plans a record, reserves and makes one attempt.
+fn attempt(handler: &PromptHandler, record: Record, number: u32, prior: &Prior) -> Ended {
+    let planned = handler.plan(&record).unwrap();
+    let item = WorkItem { id: record.key, members: vec![(record, planned)] };
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let Reserve::Permit(permit) = handler.reserve(&item, deadline) else { panic!("there is room") };
+    let attempt = AttemptContext { number, deadline, permit, prior, notes: &NoNotes };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        handler.width_freed().await;
+        handler.perform(&item, attempt).await
+    })
 }
