@@ -1,7 +1,7 @@
 //! How much disk a step will take, told before it does.
 //!
 //! A full disk loses nothing, but it stops a run in the middle of the night. So what the journal and the outputs will
-//! take is reckoned as soon as the records are counted, and held against what is free. It is an estimate, and never keeps a
+//! take is reckoned before it starts, and held against what is free. It is an estimate, and never keeps a
 //! run from starting.
 
 use std::{
@@ -25,10 +25,10 @@ const WORTH_SAYING: u64 = 1 << 30;
 pub(crate) struct Expected {
     /// Records of the source, times the samples of each.
     pub(crate) n_records: u64,
-    /// Those of them that are settled already.
+    /// Those of them that are settled already, in whatever way.
     pub(crate) n_settled: u64,
-    /// What the source's records take together as text, not compressed, in bytes.
-    pub(crate) source_bytes: u64,
+    /// What a record takes, in bytes.
+    pub(crate) record_bytes: u64,
     /// What the journal takes already, in bytes.
     pub(crate) journal_bytes: u64,
     /// What the text of an answer takes, in bytes, where the caller can tell.
@@ -68,13 +68,13 @@ fn named(folder: &Path) -> String {
 }
 
 fn forecast(expected: &Expected) -> Forecast {
-    let Expected { n_records, n_settled, source_bytes, journal_bytes, answer_bytes } = *expected;
+    let Expected { n_records, n_settled, record_bytes, journal_bytes, answer_bytes } = *expected;
     let n_left = n_records.saturating_sub(n_settled);
     // What is settled tells best. Some records are not enough to tell.
     let so_far = (n_settled >= 100).then(|| journal_bytes / n_settled);
     let entry = so_far.unwrap_or(AROUND_AN_ANSWER + answer_bytes.unwrap_or(USUAL_ANSWER));
     let answer = entry.saturating_sub(AROUND_AN_ANSWER).max(50);
-    let line = source_bytes / n_records.max(1) + answer;
+    let line = record_bytes.saturating_add(answer);
     Forecast {
         journal: n_left.saturating_mul(entry),
         // The live output grows by what is left; the final one is written whole.
@@ -128,7 +128,7 @@ mod tests {
     const GIB: u64 = 1 << 30;
 
     fn expected() -> Expected {
-        Expected { n_records: 1_000_000, source_bytes: 200_000_000, answer_bytes: Some(300), ..Expected::default() }
+        Expected { n_records: 1_000_000, record_bytes: 200, answer_bytes: Some(300), ..Expected::default() }
     }
 
     fn room(device: u64, free: u64) -> Room {
@@ -157,7 +157,7 @@ mod tests {
         let all = Expected { n_settled: 1_000_000, journal_bytes: 1_600_000_000, ..expected() };
         assert_eq!(forecast(&all).journal, 0);
         assert_eq!(forecast(&Expected::default()), Forecast { journal: 0, outputs: 0 });
-        let absurd = Expected { n_records: u64::MAX, source_bytes: u64::MAX, ..Expected::default() };
+        let absurd = Expected { n_records: u64::MAX, record_bytes: u64::MAX, ..Expected::default() };
         assert_eq!(forecast(&absurd).journal, u64::MAX);
     }
 

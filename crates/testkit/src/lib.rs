@@ -7,9 +7,11 @@ mod draw;
 pub mod five_kinds;
 mod memory;
 mod scripted;
+mod terminal;
 
 pub use clock::SteppingClock;
 pub use crash_disk::CrashDisk;
 pub use draw::Draw;
 pub use memory::{MemoryJournal, MemoryRequests, MemorySink, MemorySource, Shown};
 pub use scripted::{Reply, ScriptedHandler, answer};
+pub use terminal::Terminal;

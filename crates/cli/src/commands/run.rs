@@ -191,12 +191,9 @@ impl Working<'_> {
                 None => None,
             };
             step.flow.only = sampled.as_ref().map(sample::Sampled::only);
-            let ran = {
-                // Told as soon as the records are counted, and not any more when the step is over.
-                let _forecast = self.forecast(seen, &step, &ready.place(&config.sink.jsonl.path).path);
-                seen.step_begins(self, parts.number);
-                engine::run_step(step, &context, &mut self.recovered).await
-            };
+            self.forecast(&step, &ready.place(&config.sink.jsonl.path).path).await;
+            seen.step_begins(self, parts.number);
+            let ran = engine::run_step(step, &context, &mut self.recovered).await;
             seen.step_over();
             match ran? {
                 StepEnd::Finished(account) => {

@@ -25,7 +25,6 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
     task::JoinHandle,
-    time::MissedTickBehavior,
 };
 
 pub(crate) use display::Display;
@@ -39,6 +38,9 @@ use meter::Meter;
 
 /// How often a standing is made: often enough for a bar, and nothing beside the work.
 const EVERY: Duration = Duration::from_millis(250);
+
+/// How often it is looked whether the first step has begun.
+const SOON: Duration = Duration::from_millis(20);
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -81,13 +83,13 @@ impl Progress {
         let ticking = tokio::spawn({
             let (meter, standing) = (Arc::clone(&meter), standing.clone());
             async move {
-                let mut ticks = tokio::time::interval(EVERY);
-                ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
                 loop {
-                    ticks.tick().await;
-                    if let Some(now) = locked(&meter).read() {
+                    let now = locked(&meter).read();
+                    let next = if now.is_some() { EVERY } else { SOON };
+                    if let Some(now) = now {
                         standing.send_replace(Some(Arc::new(now)));
                     }
+                    tokio::time::sleep(next).await;
                 }
             }
         });

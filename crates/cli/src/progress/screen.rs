@@ -115,85 +115,14 @@ pub(crate) fn is_in_foreground() -> bool {
 
 #[cfg(test)]
 mod tests {
+    use testkit::Terminal;
+
     use super::*;
 
     fn line(text: &str) -> Line {
         let mut line = Line::default();
         line.push(text, Style::Bad);
         line
-    }
-
-    /// A terminal that scrolls, wraps what is too long when it is resized as most do, and knows what a frame needs.
-    struct Terminal {
-        columns: usize,
-        /// Lines as they were ended; a line that is longer than the screen is wide takes several rows.
-        lines: Vec<String>,
-        row: usize,
-        column: usize,
-        wraps: bool,
-        is_cursor_seen: bool,
-    }
-
-    impl Terminal {
-        fn new(columns: usize) -> Self {
-            Self { columns, lines: vec![String::new()], row: 0, column: 0, wraps: true, is_cursor_seen: true }
-        }
-
-        fn write(&mut self, text: &str) {
-            let mut rest = text;
-            while let Some(c) = rest.chars().next() {
-                if let Some(sequence) = rest.strip_prefix("\x1b[") {
-                    let end = sequence.find(|c: char| c.is_ascii_alphabetic()).unwrap();
-                    self.control(&sequence[..end], &sequence[end..=end]);
-                    rest = &sequence[end + 1..];
-                    continue;
-                }
-                rest = &rest[c.len_utf8()..];
-                match c {
-                    '\r' => self.column = 0,
-                    '\n' => {
-                        (self.row, self.column) = (self.row + 1, 0);
-                        if self.row == self.lines.len() {
-                            self.lines.push(String::new());
-                        }
-                    }
-                    c => self.put(c),
-                }
-            }
-        }
-
-        fn put(&mut self, c: char) {
-            if self.column >= self.columns && !self.wraps {
-                self.column = self.columns - 1;
-            }
-            let line = &mut self.lines[self.row];
-            let mut chars: Vec<char> = line.chars().collect();
-            chars.resize(chars.len().max(self.column + 1), ' ');
-            chars[self.column] = c;
-            *line = chars.into_iter().collect();
-            self.column += 1;
-        }
-
-        fn control(&mut self, what: &str, verb: &str) {
-            match (verb, what) {
-                ("J", "") => {
-                    assert_eq!(self.column, 0, "erased from the beginning of a line");
-                    self.lines.truncate(self.row);
-                    self.lines.push(String::new());
-                }
-                // Rows, not lines: what was wrapped counts for more than one.
-                ("A", n) => {
-                    for _ in 0..n.parse::<usize>().unwrap() {
-                        assert!(self.lines[self.row].len() <= self.columns, "went up over a line that is wrapped");
-                        self.row -= 1;
-                    }
-                }
-                ("m", _) => {}
-                ("l" | "h", "?7") => self.wraps = verb == "h",
-                ("l" | "h", "?25") => self.is_cursor_seen = verb == "h",
-                other => panic!("not known: {other:?}"),
-            }
-        }
     }
 
     #[test]
@@ -203,14 +132,14 @@ mod tests {
         for n in 1..=3 {
             terminal.write(ERASE);
             terminal.write(&frame(&vec![line("0123456789"); n], n == 2));
-            assert_eq!(terminal.lines.len(), 1 + n);
-            assert!(terminal.is_cursor_seen && terminal.wraps);
+            assert_eq!(terminal.lines().len(), 1 + n);
+            assert!(terminal.is_as_usual());
         }
         terminal.write(&format!("{ERASE}a message\n"));
         terminal.write(&frame(&[line("x")], false));
-        assert_eq!(terminal.lines, ["before", "a message", "x"]);
+        assert_eq!(terminal.lines(), ["before", "a message", "x"]);
         terminal.write(ERASE);
-        assert_eq!(terminal.lines, ["before", "a message", ""]);
+        assert_eq!(terminal.lines(), ["before", "a message", ""]);
     }
 
     #[test]
@@ -219,14 +148,14 @@ mod tests {
         terminal.write("before\n");
         terminal.write(&frame(&[line(&"a".repeat(39)), line(&"b".repeat(39)), line("c")], false));
         // Now the old lines take five rows; the next frame was laid out for 40 columns still.
-        terminal.columns = 16;
+        terminal.resize(16);
         terminal.write(ERASE);
         terminal.write(&frame(&[line(&"d".repeat(39)), line(&"e".repeat(39)), line("f")], false));
-        assert_eq!(terminal.lines, ["before".to_owned(), "d".repeat(16), "e".repeat(16), "f".to_owned()]);
-        terminal.columns = 200;
+        assert_eq!(terminal.lines(), ["before".to_owned(), "d".repeat(16), "e".repeat(16), "f".to_owned()]);
+        terminal.resize(200);
         terminal.write(ERASE);
         terminal.write(&frame(&[line(&"g".repeat(199))], false));
-        assert_eq!(terminal.lines, ["before".to_owned(), "g".repeat(199)]);
+        assert_eq!(terminal.lines(), ["before".to_owned(), "g".repeat(199)]);
     }
 
     #[test]

@@ -14,3 +14,4 @@ mod main_job;
 mod money;
 mod resume;
 mod secrets;
+mod seeing;

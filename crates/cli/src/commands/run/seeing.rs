@@ -2,9 +2,9 @@
 
 use std::{path::Path, sync::Arc};
 
-use domain::{Billed, Reporter, StepNumber};
+use domain::{Billed, Reporter, StepNumber, ports::Starts};
 use engine::{Control, Status, Step};
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::sync::watch;
 
 use super::Working;
 use crate::{
@@ -17,6 +17,8 @@ use crate::{
 
 /// Text takes so many times as much as it does compressed, more or less.
 const COMPRESSION: u64 = 5;
+/// So many records tell what the others are like.
+const FIRST: usize = 256;
 
 /// What shows a run and takes wishes for it.
 pub(super) struct Seen {
@@ -104,52 +106,51 @@ fn ended(exit: &anyhow::Result<Exit>) -> Ended {
     Ended { exit_status: exit as u8, message }
 }
 
-/// A forecast that is told when the records are counted, or never.
-pub(super) struct Forecasting(JoinHandle<()>);
-
-impl Drop for Forecasting {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 impl Working<'_> {
-    /// Tells what the step will take of the disk as soon as its records are counted.
-    pub(super) fn forecast(&self, seen: &Seen, step: &Step, output: &Path) -> Option<Forecasting> {
-        // A part of a source says nothing of the rest.
-        if self.args.limit.is_some() || self.args.sample.is_some() {
-            return None;
+    /// Tells what the step will take of the disk, where that is worth telling: reckoned from the length of its source and
+    /// the first records in it.
+    pub(super) async fn forecast(&self, step: &Step, output: &Path) {
+        // A sample takes next to nothing.
+        if self.args.sample.is_some() {
+            return;
         }
+        let Some(expected) = self.expected(step).await else { return };
+        let (state, output) = (self.args.state.state.clone(), output.to_owned());
+        let told = tokio::task::spawn_blocking(move || disk_forecast::told(&expected, &state, &output)).await;
+        if let Ok(Some(told)) = told {
+            talk::say(told);
+        }
+    }
+
+    /// Reckons what is to be expected; `None` where the source cannot be read, which is told when it is.
+    async fn expected(&self, step: &Step) -> Option<Expected> {
         let input = self.chosen.manifest.inputs.get(&step.name)?;
         let is_compressed = |name: &String| {
             Path::new(name).extension().is_some_and(|extension| extension == "gz" || extension == "zst")
         };
-        let bytes = input
+        let lengths = input
             .parts
             .iter()
             .zip(&input.lengths)
             .map(|(name, length)| length.saturating_mul(if is_compressed(name) { COMPRESSION } else { 1 }));
-        // Each record stands in the output once for each of its samples.
-        let source_bytes = bytes.sum::<u64>().saturating_mul(u64::from(step.handler.samples().max(1)));
-        let (step, output) = (step.name.clone(), output.to_owned());
-        let (folder, state) = (self.chosen.folder.clone(), self.args.state.state.clone());
-        let mut watched = seen.progress.watched();
-        Some(Forecasting(tokio::spawn(async move {
-            let counted =
-                watched.wait_for(|now| now.as_ref().is_some_and(|now| now.step == step && now.total.is_some()));
-            let Ok(Some((n_records, n_settled))) =
-                counted.await.map(|now| now.as_ref().and_then(|now| Some((now.total?, now.settled))))
-            else {
-                return;
-            };
-            let told = tokio::task::spawn_blocking(move || {
-                let journal_bytes = folder.size();
-                let expected = Expected { n_records, n_settled, source_bytes, journal_bytes, answer_bytes: None };
-                disk_forecast::told(&expected, &state, &output)
-            });
-            if let Ok(Some(told)) = told.await {
-                talk::say(told);
-            }
-        })))
+        let length: u64 = lengths.sum();
+        let reads = step.source.open(&Starts::new()).ok()?.next(FIRST).await.ok()?;
+        let last = reads.last()?;
+        let n_first = reads.len() as u64;
+        // So many bytes of the source are so many records.
+        let n_in_source = match last.next_offset {
+            0 => n_first,
+            offset => u64::try_from(u128::from(n_first) * u128::from(length) / u128::from(offset)).ok()?.max(1),
+        };
+        let samples = u64::from(step.handler.samples().max(1));
+        let n_records = n_in_source.min(step.limit.unwrap_or(u64::MAX)).saturating_mul(samples);
+        let first_bytes: u64 = reads.iter().map(|read| read.record.bytes.len() as u64).sum();
+        Some(Expected {
+            n_records,
+            n_settled: self.recovered.settled.n_settled(step.number),
+            record_bytes: first_bytes / n_first,
+            journal_bytes: self.chosen.folder.size(),
+            answer_bytes: None,
+        })
     }
 }
