@@ -14,6 +14,7 @@ mod disk_forecast;
 mod exit;
 #[cfg(debug_assertions)]
 mod kill_points;
+mod lang;
 mod language;
 mod pipeline;
 mod progress;
@@ -28,10 +29,8 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
-    let args = args::Args::parse();
+    let args = lang::parse();
     match commands::run(args) {
         Ok(exit) => exit.into(),
         Err(error) => {

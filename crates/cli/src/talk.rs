@@ -8,7 +8,10 @@ use std::{
     sync::{Mutex, MutexGuard, Once, PoisonError, TryLockError},
 };
 
-use crate::progress::screen::{self, ERASE, Line};
+use crate::{
+    lang::tr,
+    progress::screen::{self, ERASE, Line},
+};
 
 /// What there is on the screen.
 struct Stage {
@@ -20,22 +23,22 @@ struct Stage {
 
 static STAGE: Mutex<Stage> = Mutex::new(Stage { bar: Vec::new(), is_json: false });
 
-/// Says a line.
+/// Says a line, in the language of the process.
 pub(crate) fn say(line: impl AsRef<str>) {
-    stage().speak("message", line.as_ref());
+    stage().speak("message", &tr(line.as_ref()));
 }
 
 /// Says what went wrong, with its causes.
 pub(crate) fn error(error: &anyhow::Error) {
     let mut stage = stage();
     if stage.is_json {
-        stage.speak("error", &format!("{error:#}"));
+        stage.speak("error", &tr(&format!("{error:#}")));
     } else {
-        stage.speak("error", &format!("error: {error:#}"));
+        stage.speak("error", &tr(&format!("error: {error:#}")));
     }
 }
 
-/// Says text that carries its own line ends.
+/// Says text that carries its own line ends, and is in the language of the process already.
 pub(crate) fn text(text: &str) {
     let mut stage = stage();
     match stage.is_json {
@@ -151,4 +154,9 @@ fn clear_before_a_panic() {
             usual(panic);
         }));
     });
+}
+
+/// Writes a line of a table for people to standard output, in the language of the process.
+pub(crate) fn table(line: impl AsRef<str>) {
+    data(tr(line.as_ref()));
 }

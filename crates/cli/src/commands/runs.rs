@@ -21,6 +21,7 @@ pub(super) fn run(args: &Runs) -> anyhow::Result<Exit> {
         None => list(&args.state.state, args.json),
         Some(RunsCommand::Show { id, verify, json, state }) => show(&state.state, id, *verify, *json),
         Some(RunsCommand::Export { id, state }) => export(&state.state, id),
+        Some(RunsCommand::Diff { a, b, json, state }) => super::diff::run(&state.state, a, b, *json),
         Some(RunsCommand::Rm { ids, state }) => remove(&state.state, ids),
         Some(RunsCommand::Gc { keep, dry_run, state }) => collect(&state.state, *keep, *dry_run),
     }
@@ -102,7 +103,7 @@ fn list(state: &Path, json: bool) -> anyhow::Result<Exit> {
             continue;
         }
         let n_failed: u64 = told.failed.values().sum();
-        talk::data(format!(
+        talk::table(format!(
             "{:<40} {:<12} {:>14} settled {:>10} failed {:>9}  {}",
             told.id,
             word(told.state),
@@ -188,24 +189,24 @@ pub(super) fn tell(folder: &RunFolder, verify: bool, json: bool) -> anyhow::Resu
         talk::data(shown.to_string());
     } else {
         let folder_of_pipeline = manifest.file.parent().unwrap_or(Path::new(""));
-        talk::data(format!("run       {}", told.id));
-        talk::data(format!("pipeline  {} ({})", told.pipeline, manifest.file.display()));
-        talk::data(format!("state     {}", word(told.state)));
-        talk::data(format!("begun     {}", told.begun));
-        talk::data(format!("settled   {} ({} succeeded)", thousands(told.settled), thousands(told.succeeded)));
+        talk::table(format!("run       {}", told.id));
+        talk::table(format!("pipeline  {} ({})", told.pipeline, manifest.file.display()));
+        talk::table(format!("state     {}", word(told.state)));
+        talk::table(format!("begun     {}", told.begun));
+        talk::table(format!("settled   {} ({} succeeded)", thousands(told.settled), thousands(told.succeeded)));
         for (what, by) in [("failed", &told.failed), ("skipped", &told.skipped)] {
             for (word, n) in by {
-                talk::data(format!("{what:<9} {} {word}", thousands(*n)));
+                talk::table(format!("{what:<9} {} {word}", thousands(*n)));
             }
         }
-        talk::data(format!("on disk   {}", size(told.bytes)));
+        talk::table(format!("on disk   {}", size(told.bytes)));
         for artefact in manifest.artefacts.values().flatten() {
             let path = folder_of_pipeline.join(&artefact.path);
-            talk::data(format!("output    {} ({})", path.display(), counted(artefact.records, "record")));
+            talk::table(format!("output    {} ({})", path.display(), counted(artefact.records, "record")));
         }
         for damage in &damage {
             let key = damage.key.map(|key| format!(", record {key}")).unwrap_or_default();
-            talk::data(format!("damaged   {} at {}{key}", damage.file, damage.offset));
+            talk::table(format!("damaged   {} at {}{key}", damage.file, damage.offset));
         }
     }
     Ok((if damage.is_empty() { Exit::Done } else { Exit::Beyond }, state))

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use unicode_width::UnicodeWidthChar;
 
 use super::document::Span;
+use crate::lang;
 
 /// A line longer than this is shown in part: a generated file may hold everything in one line.
 const SHOWN: usize = 120;
@@ -95,7 +96,9 @@ impl Diagnostic {
             Severity::Warning => "1;33",
         };
         let mut out = String::new();
-        let _ = writeln!(out, "{}: {}", paint(tone, self.severity.as_str()), printable(&self.message, true));
+        let severity = lang::tr(self.severity.as_str());
+        let message = printable(&lang::tr(&self.message), true);
+        let _ = writeln!(out, "{}{}{message}", paint(tone, &severity), lang::colon());
         let place = format!("{}:{}:{}", self.file.display(), self.span.line, self.span.column);
         let _ = writeln!(out, "{gutter}{} {}", paint("1;34", "-->"), printable(&place, false));
         let _ = writeln!(out, "{gutter} {}", paint("1;34", "|"));
@@ -103,7 +106,8 @@ impl Diagnostic {
         let caret = format!("{}{}", " ".repeat(before), paint(tone, &"^".repeat(width)));
         let _ = writeln!(out, "{gutter} {} {caret}", paint("1;34", "|"));
         if let Some(help) = &self.help {
-            let _ = writeln!(out, "{gutter} {} help: {}", paint("1;34", "="), printable(help, true));
+            let help = printable(&lang::tr(&format!("help: {help}")), true);
+            let _ = writeln!(out, "{gutter} {} {help}", paint("1;34", "="));
         }
         out
     }

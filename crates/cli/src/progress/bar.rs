@@ -9,6 +9,7 @@ use super::{
     standing::Standing,
     wording::{about, by_word, cost, duration, instead, rate, thousands},
 };
+use crate::lang::tr;
 
 /// A bar of fewer cells says nothing.
 const LEAST_CELLS: usize = 8;
@@ -107,7 +108,7 @@ fn spent(now: &Standing) -> Vec<Part> {
     let instead = instead(now);
     let is_waiting = instead.is_some();
     if let Some((what, detail)) = instead {
-        parts.push(Part::new(0, what).styled(Style::Wait));
+        parts.push(Part::new(0, tr(&what)).styled(Style::Wait));
         if let Some(detail) = detail {
             parts.push(Part::new(1, format!("({detail})")).after(" ").styled(Style::Wait));
         }

@@ -17,7 +17,7 @@ pub(super) struct Part {
 
 impl Part {
     pub(super) fn new(rank: u8, text: impl Into<String>) -> Self {
-        Self { glue: ", ", text: printable(&text.into()), rank, style: Style::Plain }
+        Self { glue: ", ", text: printable(&crate::lang::phrase(&text.into())), rank, style: Style::Plain }
     }
 
     pub(super) fn after(mut self, glue: &'static str) -> Self {

@@ -89,7 +89,7 @@ impl Sampled {
             let price = meta.upstream.as_ref().and_then(|upstream| prices.0.get(upstream));
             head.extend(price.map(|price| format!("{} {}", amount(price.of(&usage)), price.currency)));
         }
-        talk::data(format!("── {} ──", head.join(" · ")));
+        talk::table(format!("── {} ──", head.join(" · ")));
         if let Ok(planned) = self.handler.plan(record) {
             for (role, text) in crate::commands::messages::messages(&planned.body) {
                 talk::data(format!("{role}: {text}"));
@@ -104,9 +104,9 @@ impl Sampled {
                     talk::data(format!("→ {name}: {text}"));
                 }
             }
-            (End::Failed(failure), _) => talk::data(format!("→ failed: {failure}")),
-            (End::Skipped { message, .. }, _) => talk::data(format!("→ skipped: {message}")),
-            _ => talk::data("→ no answer"),
+            (End::Failed(failure), _) => talk::table(format!("→ failed: {failure}")),
+            (End::Skipped { message, .. }, _) => talk::table(format!("→ skipped: {message}")),
+            _ => talk::table("→ no answer"),
         }
         talk::data("");
     }

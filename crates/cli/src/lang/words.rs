@@ -1,0 +1,250 @@
+//! The words of a language: sentences of the catalogue, found in what is said.
+
+use std::borrow::Cow;
+
+use super::template::{self, Hole, Piece, Takes};
+
+/// Sentences inside of sentences inside of sentences: deeper than any error is.
+const MAX_DEPTH: usize = 12;
+/// A text longer than this carries somebody's data, and is left alone.
+const MAX_LENGTH: usize = 16 << 10;
+/// A text of more parts than this is no sentence.
+const MAX_PARTS: usize = 48;
+
+/// Separators between parts of what is said, the strongest first, and what stands for them between Chinese words.
+const SEPARATORS: [(&str, &str); 6] =
+    [("\n", "\n"), (". ", "。"), ("; ", "；"), (": ", "："), (", ", "，"), (" · ", " · ")];
+
+/// A sentence that begins with a hole and has fewer words than this says so little that other sentences may look like it.
+const TELLING: usize = 24;
+
+/// A sentence and its translation.
+struct Sentence {
+    from: Vec<Piece>,
+    to: Vec<Piece>,
+    /// Bytes of literal text: of all sentences that fit, the one that says most is meant.
+    weight: usize,
+}
+
+/// All sentences of a language.
+pub(super) struct Words {
+    /// Sentences that begin with words, by their first byte.
+    by_first: Vec<Vec<Sentence>>,
+    /// Sentences that begin with a hole.
+    open: Vec<Sentence>,
+}
+
+impl Words {
+    /// Compiles pairs of sentences.
+    pub(super) fn new<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut words = Self { by_first: (0..256).map(|_| Vec::new()).collect(), open: Vec::new() };
+        for (from, to) in pairs {
+            let from = template::pieces(template::bare(from));
+            let weight = from.iter().map(|piece| if let Piece::Literal(text) = piece { text.len() } else { 0 }).sum();
+            let first = match from.first() {
+                Some(Piece::Literal(text)) => text.bytes().next().map(usize::from),
+                _ => None,
+            };
+            let sentence = Sentence { to: template::pieces(to), from, weight };
+            match first {
+                Some(first) => words.by_first[first].push(sentence),
+                None => words.open.push(sentence),
+            }
+        }
+        words
+    }
+
+    /// Translates a text as far as its sentences are known; the rest stays.
+    pub(super) fn translate<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        if text.len() > MAX_LENGTH {
+            return Cow::Borrowed(text);
+        }
+        self.part(text, 0, true).map_or(Cow::Borrowed(text), Cow::Owned)
+    }
+
+    /// Translates what may be a name: a single word stays.
+    pub(super) fn translate_phrase<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.part(text, 0, false).map_or(Cow::Borrowed(text), Cow::Owned)
+    }
+
+    /// Translates a text that is one sentence as a whole.
+    pub(super) fn exact(&self, text: &str) -> Option<String> {
+        let bare = template::bare(text);
+        let candidates = self.by_first[usize::from(bare.bytes().next()?)].iter();
+        let found = candidates.filter(|sentence| matches!(&*sentence.from, [Piece::Literal(whole)] if whole == bare));
+        found.map(|sentence| self.fill(sentence, &[], 0)).next()
+    }
+
+    /// Translates a part of what is said. `is_phrase` tells whether a single word is one of ours, or somebody's name.
+    fn part(&self, text: &str, depth: usize, is_phrase: bool) -> Option<String> {
+        let core = text.trim();
+        if depth > MAX_DEPTH || !core.contains(|c: char| c.is_ascii_alphabetic()) {
+            return None;
+        }
+        if !is_phrase && !core.contains(' ') {
+            return None;
+        }
+        let translated = self.whole(core, depth).or_else(|| self.parts(core, depth))?;
+        let start = text.len() - text.trim_start().len();
+        Some(format!("{}{translated}{}", &text[..start], &text[start + core.len()..]))
+    }
+
+    /// Translates a text that is one sentence.
+    fn whole(&self, text: &str, depth: usize) -> Option<String> {
+        let begun = text.bytes().next().map(usize::from)?;
+        let mut best: Option<(&Sentence, Vec<(&Hole, &str)>)> = None;
+        for sentence in self.by_first[begun].iter().chain(&self.open) {
+            if best.as_ref().is_some_and(|(found, _)| found.weight >= sentence.weight) {
+                continue;
+            }
+            if let Some(captured) = template::captures(&sentence.from, text)
+                && captured.iter().all(|(hole, value)| hole.takes != Takes::Word || self.knows(value, depth))
+                && is_plausible(sentence, &captured)
+            {
+                best = Some((sentence, captured));
+            }
+        }
+        let (sentence, captured) = best?;
+        Some(self.fill(sentence, &captured, depth))
+    }
+
+    /// Returns whether a value is one of our words, or a name in backticks.
+    fn knows(&self, value: &str, depth: usize) -> bool {
+        let is_name = value.len() > 2 && value.starts_with('`') && value.ends_with('`');
+        is_name || (depth < MAX_DEPTH && self.whole(value, depth + 1).is_some())
+    }
+
+    fn fill(&self, sentence: &Sentence, captured: &[(&Hole, &str)], depth: usize) -> String {
+        let mut filled = String::new();
+        let mut is_quoted = false;
+        for piece in &sentence.to {
+            match piece {
+                Piece::Literal(literal) => {
+                    is_quoted ^= literal.matches('`').count() % 2 == 1;
+                    filled.push_str(literal);
+                }
+                Piece::Hole(hole) => {
+                    let Some((from, value)) = captured.iter().find(|(from, _)| from.name == hole.name) else {
+                        continue;
+                    };
+                    let translated = match (from.takes, hole.takes) {
+                        _ if is_quoted => None,
+                        (Takes::Foreign | Takes::Number, _) | (_, Takes::Foreign) => None,
+                        (Takes::Word, _) | (_, Takes::Word) => self.part(value, depth + 1, true),
+                        _ => self.part(value, depth + 1, false),
+                    };
+                    match translated {
+                        Some(translated) => filled.push_str(&padded(translated, value)),
+                        None => filled.push_str(value),
+                    }
+                }
+            }
+        }
+        filled
+    }
+
+    /// Translates a text of several sentences, or of several parts.
+    fn parts(&self, text: &str, depth: usize) -> Option<String> {
+        for (separator, chinese) in SEPARATORS {
+            let parts = split(text, separator);
+            if parts.len() < 2 || parts.len() > MAX_PARTS {
+                continue;
+            }
+            if let Some(translated) = self.joined(&parts, (separator, chinese), depth) {
+                return Some(translated);
+            }
+        }
+        // What stands in brackets at the end is a remark of its own.
+        let inner = text.strip_suffix(')')?;
+        let (before, remark) = inner.rsplit_once(" (")?;
+        let (first, second) = (self.part(before, depth + 1, false), self.part(remark, depth + 1, false));
+        if first.is_none() && second.is_none() {
+            return None;
+        }
+        let (open, close) = if second.is_some() { ("（", "）") } else { (" (", ")") };
+        let second = second.as_deref().unwrap_or(remark);
+        Some(format!("{}{open}{second}{close}", first.as_deref().unwrap_or(before)))
+    }
+
+    fn joined(&self, parts: &[&str], (separator, chinese): (&str, &str), depth: usize) -> Option<String> {
+        let mut translated: Vec<Cow<'_, str>> = Vec::new();
+        let mut is_changed = false;
+        let mut start = 0;
+        while start < parts.len() {
+            // Several parts may be one sentence.
+            let longest = (start + 2..=parts.len()).rev().filter(|end| end - start < parts.len()).find_map(|end| {
+                let text = parts[start..end].join(separator);
+                Some((self.whole(&text, depth + 1)?, end))
+            });
+            let (part, end) = match longest {
+                Some((part, end)) => (Some(part), end),
+                None => (self.part(parts[start], depth + 1, true), start + 1),
+            };
+            is_changed |= part.is_some();
+            translated.push(part.map_or(Cow::Borrowed(parts[start]), Cow::Owned));
+            start = end;
+        }
+        is_changed.then(|| {
+            let mut out = translated.join(chinese);
+            if separator == ". " && parts.last().is_some_and(|last| last.ends_with('.')) && out.ends_with('.') {
+                out.truncate(out.len() - 1);
+                out.push('。');
+            }
+            out
+        })
+    }
+}
+
+/// Returns whether a sentence of few words that begins with a hole is meant: what it begins with is not several parts.
+fn is_plausible(sentence: &Sentence, captured: &[(&Hole, &str)]) -> bool {
+    let begins_open = matches!(sentence.from.first(), Some(Piece::Hole(_)));
+    if !begins_open || sentence.weight >= TELLING || captured.iter().any(|(hole, _)| hole.takes == Takes::Foreign) {
+        return true;
+    }
+    let first = captured.first().map_or("", |(_, value)| value);
+    SEPARATORS.iter().all(|(separator, _)| split(first, separator).len() < 2)
+}
+
+/// Splits a text at a separator that stands outside of backticks, quotes and brackets.
+fn split<'t>(text: &'t str, separator: &str) -> Vec<&'t str> {
+    let mut parts = Vec::new();
+    let mut start = 0;
+    let (mut is_quoted, mut n_open) = (false, 0_usize);
+    let mut skip_to = 0;
+    for (at, c) in text.char_indices() {
+        if at < skip_to {
+            continue;
+        }
+        match c {
+            '`' => is_quoted = !is_quoted,
+            '(' | '[' | '{' if !is_quoted => n_open += 1,
+            ')' | ']' | '}' if !is_quoted => n_open = n_open.saturating_sub(1),
+            _ => {}
+        }
+        // A line is a line, whatever stands open in it.
+        let is_free = separator == "\n" || (!is_quoted && n_open == 0);
+        if is_free && text[at..].starts_with(separator) {
+            parts.push(&text[start..at]);
+            start = at + separator.len();
+            skip_to = start;
+            if separator == "\n" {
+                (is_quoted, n_open) = (false, 0);
+            }
+        }
+    }
+    parts.push(&text[start..]);
+    parts
+}
+
+/// Fills a translation up to the width that a column had.
+fn padded(translated: String, was: &str) -> String {
+    use unicode_width::UnicodeWidthStr as _;
+    let is_padded = was.ends_with("  ") || was.starts_with("  ");
+    let (now, before) = (translated.width(), was.width());
+    if !is_padded || now == before {
+        return translated;
+    }
+    let core = translated.trim();
+    let room = before.saturating_sub(core.width());
+    if was.starts_with("  ") { format!("{}{core}", " ".repeat(room)) } else { format!("{core}{}", " ".repeat(room)) }
+}
