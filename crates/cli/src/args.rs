@@ -275,6 +275,18 @@ pub(crate) enum RunsCommand {
         #[command(flatten)]
         state: State,
     },
+    /// Tell what differs between two runs: the pipeline, counts and cost, and record by record what came out.
+    Diff {
+        /// The one run: its id, the beginning of its id, or `latest`.
+        a: String,
+        /// The other run.
+        b: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        state: State,
+    },
     /// Remove runs with their journals. Outputs stay.
     Rm {
         /// The runs' ids.

@@ -3,6 +3,7 @@
 mod again;
 mod check;
 mod choose;
+mod diff;
 mod completions;
 mod dry_run;
 mod estimate;

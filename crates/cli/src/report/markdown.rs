@@ -1,6 +1,6 @@
 //! The report as Markdown, which also reads well as it stands, in a terminal.
 
-use super::document::{BinPlot, Block, Cell, Document, Holds, RatePlot, Shown, Table, Tone};
+use super::document::{BinPlot, Block, Cell, Document, Holds, RatePlot, Section, Shown, Table, Tone};
 
 /// The height of a plot of text is one line; these are its levels.
 const LEVELS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -24,17 +24,28 @@ pub(super) fn of(document: &Document) -> String {
         let detail = if tile.detail.is_empty() { String::new() } else { format!(" · {}", escaped(&tile.detail)) };
         out.push_str(&format!("- **{}** {}{detail}\n", escaped(&tile.value), tile.label));
     }
-    for section in &document.sections {
+    write_sections(&document.sections, &mut out);
+    out
+}
+
+/// Writes sections below a title.
+pub(super) fn of_sections(title: &str, sections: &[Section]) -> String {
+    let mut out = format!("# {}\n", escaped(title));
+    write_sections(sections, &mut out);
+    out
+}
+
+fn write_sections(sections: &[Section], out: &mut String) {
+    for section in sections {
         out.push_str(&format!("\n## {}\n", escaped(&section.heading)));
         if !section.note.is_empty() {
             out.push_str(&format!("\n{}\n", escaped(&section.note)));
         }
         for block in &section.blocks {
             out.push('\n');
-            write(block, &mut out);
+            write(block, out);
         }
     }
-    out
 }
 
 fn write(block: &Block, out: &mut String) {
@@ -47,7 +58,7 @@ fn write(block: &Block, out: &mut String) {
             out.push_str(&format!("**{}**\n", escaped(title)));
             examples.iter().for_each(|example| write_example(example, out));
         }
-        Block::Code(code) => fenced("yaml", code, out),
+        Block::Code(language, code) => fenced(language, code, out),
     }
 }
 
@@ -74,9 +85,12 @@ fn share(parts: &[(Tone, f64)]) -> String {
 }
 
 fn write_example(example: &Shown, out: &mut String) {
-    out.push_str(&format!("\n- {}: {}\n", escaped(&example.place), escaped(&example.message)));
+    let message = if example.message.is_empty() { String::new() } else { format!(": {}", escaped(&example.message)) };
+    out.push_str(&format!("\n- {}{message}\n\n", escaped(&example.place)));
     if let Some((label, answer)) = &example.answer {
-        out.push_str(&format!("\n  {label}\n\n"));
+        if !label.is_empty() {
+            out.push_str(&format!("  {label}\n\n"));
+        }
         let mut block = String::new();
         fenced("text", answer, &mut block);
         block.lines().for_each(|line| out.push_str(&format!("  {line}\n")));

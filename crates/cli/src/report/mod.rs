@@ -5,6 +5,7 @@
 //! as Markdown or as HTML.
 
 mod assemble;
+mod difference;
 mod document;
 mod ends;
 mod examples;
@@ -25,6 +26,7 @@ use serde::Deserialize;
 use crate::language::Language;
 
 pub(crate) use assemble::of;
+pub(crate) use difference::{between, shown};
 pub(crate) use facts::Report;
 pub(crate) use place::{replace, write};
 

@@ -211,6 +211,37 @@ words! {
     how_to_read: "Made from the run's journal alone. Counts of records, failures and skips are of the last outcome of each record; attempts, tokens, cost, latency and lengths are of all answers that came, whatever became of their records. Times are UTC.",
         "本报告仅由运行日志生成。记录、失败和跳过的数目按每条记录的最后一次结局统计；尝试、token、费用、延迟和长度统计所有到达的回答，无论其记录结局如何。时间均为 UTC。";
 
+    // What differs between two runs.
+    difference_title: "What differs between run {a} (A) and run {b} (B)", "运行 {a}（A）与运行 {b}（B）的差异";
+    difference_parts_note: "What decides answers: the parts of the pipeline that differ, and the two files line by line.",
+        "决定回答的内容：流水线中有差异的部分，以及两个文件的逐行比较。";
+    difference_no_parts: "Nothing that decides answers differs.", "决定回答的内容没有差异。";
+    difference_same_file: "The pipeline files are the same.", "流水线文件相同。";
+    difference_part: "part", "部分";
+    difference_change: "change", "变化";
+    difference_changed: "changed", "已更改";
+    difference_only_a: "only in A", "仅 A 有";
+    difference_only_b: "only in B", "仅 B 有";
+    difference_counts_heading: "Side by side", "并列比较";
+    difference_run: "run", "运行";
+    difference_per_1000: "cost per 1,000 that succeeded", "每 1,000 条成功记录费用";
+    difference_p50: "latency p50", "延迟 p50";
+    difference_p90: "latency p90", "延迟 p90";
+    difference_working: "time at work", "工作时间";
+    difference_records_heading: "Record by record", "逐条比较";
+    difference_records_note: "Records with the same step, part, position and sample, by the last outcome of each.",
+        "比较步骤、分部、位置和采样都相同的记录，按每条记录的最后一次结局。";
+    difference_common: "{common} records are settled in both, {only_a} in A only, {only_b} in B only.",
+        "两者都已落定 {common} 条记录，仅 A 有 {only_a} 条，仅 B 有 {only_b} 条。";
+    difference_other_content: "{n} of them are other records: the source says something else there. They are not compared.",
+        "其中 {n} 条记录的内容不同：数据源在该处已改变。这些记录不作比较。";
+    difference_unreadable: "{n} of them have an outcome that cannot be read.", "其中 {n} 条的结局无法读取。";
+    difference_answers: "{compared} succeeded in both: {equal} answers are equal, {different} differ.",
+        "两者都成功的有 {compared} 条：{equal} 个回答相同，{different} 个不同。";
+    difference_field: "field", "字段";
+    difference_examples: "Answers that differ", "不同的回答";
+    difference_end_examples: "Records that ended in another way", "结局不同的记录";
+
     // Durations, amounts and lists.
     hours: "{h} h {m} min", "{h} 小时 {m} 分";
     minutes: "{m} min {s} s", "{m} 分 {s} 秒";

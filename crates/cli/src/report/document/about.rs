@@ -81,6 +81,6 @@ impl Setting<'_> {
     pub(super) fn pipeline(&self) -> Option<Section> {
         let (words, report) = (self.words, self.report);
         let note = fill(words.pipeline_note, &[("file", &report.run.file)]);
-        Some(self.section(words.pipeline_heading, &note, vec![Block::Code(report.pipeline_file.clone())]))
+        Some(self.section(words.pipeline_heading, &note, vec![Block::Code("yaml", report.pipeline_file.clone())]))
     }
 }

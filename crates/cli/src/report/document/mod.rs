@@ -2,7 +2,7 @@
 
 mod about;
 mod answers;
-mod figures;
+pub(super) mod figures;
 mod records;
 mod top;
 
@@ -83,8 +83,8 @@ pub(super) enum Block {
     Bins(BinPlot),
     /// Records to look at.
     Examples(String, Vec<Shown>),
-    /// Text that stands as it is.
-    Code(String),
+    /// Text that stands as it is, and what language it is in.
+    Code(&'static str, String),
 }
 
 /// A table.

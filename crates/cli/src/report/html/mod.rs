@@ -103,7 +103,7 @@ fn write_section(page: &mut Page, section: &Section) {
                         examples.iter().for_each(|example| write_example(page, example));
                     });
                 }
-                Block::Code(code) => page.within("pre", &[], |page| page.element("code", &[], code)),
+                Block::Code(_, code) => page.within("pre", &[], |page| page.element("code", &[], code)),
             }
             page.line();
         }

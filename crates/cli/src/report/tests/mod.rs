@@ -1,6 +1,7 @@
 //! Reports of scripted journals.
 
 mod adding_up;
+mod differing;
 mod golden;
 mod markup;
 mod well_formed;
