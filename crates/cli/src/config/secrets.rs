@@ -17,16 +17,21 @@ const HIDDEN: &str = "[not shown]";
 /// Messages quote so many characters of a longer text.
 const QUOTED: usize = 40;
 
-/// Keys of a file under which secrets stand, as a part of them or as a whole.
-static NAME: LazyLock<Regex> = LazyLock::new(|| regex("(?i)key|token|secret|password|authorization|^headers$"));
+/// Keys of a file under which secrets stand, as a part of them or as a whole. A tokenizer is none.
+static NAME: LazyLock<Regex> =
+    LazyLock::new(|| regex(r"(?i)key|token(?:[^\Wi]|[.-]|i(?:[^\Wz]|\b)|\b)|secret|password|authorization|^headers$"));
 
 /// The same in a line that is no part of a tree, up to the value.
-static ENTRY: LazyLock<Regex> =
-    LazyLock::new(|| regex(r#"(?i)(?:key|token|secret|password|authorization)[\w.-]*["']?\s*[:=]\s*"#));
+static ENTRY: LazyLock<Regex> = LazyLock::new(|| {
+    regex(r#"(?i)(?:key|token(?:[^\Wi]|[.-]|i(?:[^\Wz]|\b)|\b)|secret|password|authorization)[\w.-]*["']?\s*[:=]\s*"#)
+});
 
 /// Such a line whose value stands in the next one.
-static ENTRY_ABOVE: LazyLock<Regex> =
-    LazyLock::new(|| regex(r#"(?i)(?:key|token|secret|password|authorization)[\w.-]*["']?\s*:\s*(?:[|>][+-]?)?\s*$"#));
+static ENTRY_ABOVE: LazyLock<Regex> = LazyLock::new(|| {
+    regex(
+        r#"(?i)(?:key|token(?:[^\Wi]|[.-]|i(?:[^\Wz]|\b)|\b)|secret|password|authorization)[\w.-]*["']?\s*:\s*(?:[|>][+-]?)?\s*$"#,
+    )
+});
 
 /// What looks like a key wherever it stands.
 static KEY: LazyLock<Regex> = LazyLock::new(|| regex(r"(?i)\b(?:sk-|bearer\s+)[\w.-]{8,}"));

@@ -36,6 +36,8 @@ fn a_key_is_not_repeated_wherever_it_stands() {
             format!(", key: {{ env: A }}, key: {{ value: {key} }}"),
             format!(", api_key: {key}"),
             format!(", apiToken: {key}"),
+            format!(", tokenId: {key}"),
+            format!(", token-1: {key}, nonsense: [1, 2"),
             format!(", weight: {key}, key: {key}"),
             format!(", key: {key}, nonsense: [1, 2"),
             format!(", secret:\n      {key}, nonsense: ]"),
@@ -57,6 +59,8 @@ fn a_key_is_not_repeated_wherever_it_stands() {
 fn what_is_no_key_is_shown_where_it_stands() {
     let (found, _) = told(&model(", key: { env: OPENAI_API_KEY }, wieght: 2, max_in_flight: 0"));
     assert_eq!(found.len(), 2, "{found:?}");
+    let (tokenizer, _) = told(&model(", tokenizer: o200k"));
+    assert!(tokenizer[0].contains("text `o200k`") && tokenizer[0].contains("`o200k_base` or"), "{}", tokenizer[0]);
     assert!(found[0].contains("key: { env: OPENAI_API_KEY }, wieght: 2, max_in_flight: 0"), "{}", found[0]);
     let (found, _) = told(&model(&format!(", key: {KEY}, wieght: 2")));
     assert_eq!(
