@@ -133,7 +133,7 @@ async fn an_answer_in_pieces_says_what_the_whole_one_says() {
         json!({ "faults": [{ "kind": "refused", "rate": 1.0 }] }),
         json!({ "lacks": { "stream": true } }),
     ] {
-        let house = House::new(&[script.clone()]);
+        let house = House::new(std::slice::from_ref(&script));
         let mut body = request("hi");
         let read = |answer: ModelAnswer| serde_json::from_slice::<Value>(&answer.body).expect("JSON");
         // The vendor answers by the bytes that it is asked in, and those of a stream are others.
