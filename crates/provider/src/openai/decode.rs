@@ -18,7 +18,10 @@ const REQUEST_IDS: [&str; 2] = ["x-request-id", "request-id"];
 pub(super) fn read(reply: Reply, key: Option<&Secret>, now: impl FnOnce() -> Timestamp) -> Result<Replied, Failed> {
     let body = without(key, reply.body);
     if reply.status.is_success() {
-        return Ok(Replied { body, request_id: request_id(&reply.headers, key) });
+        return match told_in(&body) {
+            Some(failure) => Err(Failed { failure, is_reached: true, body, lacks: None }),
+            None => Ok(Replied { body, request_id: request_id(&reply.headers, key) }),
+        };
     }
     let status = reply.status.as_u16();
     let said = Said::read(&body);
@@ -27,6 +30,21 @@ pub(super) fn read(reply: Reply, key: Option<&Secret>, now: impl FnOnce() -> Tim
     let reason = reply.status.canonical_reason().unwrap_or_default();
     let failure = Failure::new(kind, said.in_words(&format!("status {status}"), reason)).after_ms(wait);
     Err(Failed { failure, is_reached: true, body, lacks: None })
+}
+
+/// Returns the failure that a body tells although its status tells none: routers that have begun to answer before the model
+/// failed do so. <https://openrouter.ai/docs/api/reference/errors-and-debugging>
+fn told_in(body: &[u8]) -> Option<Failure> {
+    // Answers do not begin like this, so none of them is read here.
+    let members = body.trim_ascii_start().strip_prefix(b"{")?.trim_ascii_start();
+    if !members.starts_with(b"\"error\"") {
+        return None;
+    }
+    let value: Value = serde_json::from_slice(body).ok()?;
+    if value["error"].is_null() || value.get("choices").is_some_and(|choices| !choices.is_null()) {
+        return None;
+    }
+    Some(Said::read(body).failure("status 200 with an error"))
 }
 
 pub(super) fn request_id(headers: &HeaderMap, key: Option<&Secret>) -> Option<String> {
@@ -76,11 +94,14 @@ impl Said {
     /// Takes it as an event in the middle of an answer that began well. Its code stands for the status that came too
     /// early: <https://openrouter.ai/docs/api/reference/errors-and-debugging>.
     pub(super) fn of_event(&self) -> Failure {
-        let status = self.code.parse().ok().filter(|status| (400..600).contains(status));
+        self.failure("in the middle of the answer")
+    }
+
+    /// Takes it as a failure whose status came too early to tell it.
+    fn failure(&self, place: &str) -> Failure {
+        let status = self.code.parse().ok().filter(|status: &u16| (400..600).contains(status));
         let kind = classify::kind_of_event(status, &[&self.code, &self.kind, &self.message]);
-        let place = status.map_or("in the middle of the answer".to_owned(), |status: u16| {
-            format!("in the middle of the answer, status {status}")
-        });
+        let place = status.map_or(place.to_owned(), |status| format!("{place}, status {status}"));
         Failure::new(kind, self.in_words(&place, "the vendor gave up"))
     }
 

@@ -296,3 +296,40 @@ fn memory_is_bounded_by_the_limit_of_an_answer() {
     let mut alive = Stream { events: Events::default(), pieces: Pieces::new(1), limit: 10_000 };
     assert!((0..10_000).all(|_| alive.take(b": still here, and thinking about it\n\n").is_ok()));
 }
+
+#[test]
+fn bytes_of_any_kind_end_in_an_answer_or_a_failure() {
+    let whole = event(
+        &json!({ "content": "水车", "reasoning": "x", "tool_calls": [{ "index": 0, "id": "c", "function": { "name": "f", "arguments": "{}" } }] }),
+    ) + ": alive\r\n\r\n"
+        + STOP
+        + "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1}}\n\n"
+        + DONE;
+    // A generator of a line: splitmix64.
+    let mut state = 7_u64;
+    let mut draw = |below: usize| {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % below as u64) as usize
+    };
+    let (mut n_whole, mut n_failed) = (0, 0);
+    for _ in 0..20_000 {
+        let mut bytes = whole.clone().into_bytes();
+        for _ in 0..draw(4) {
+            let at = draw(bytes.len());
+            match draw(3) {
+                0 => bytes[at] = b"\n\r:\"{}[]\\\xff,d"[draw(12)],
+                1 => drop(bytes.remove(at)),
+                _ => bytes.truncate(at.max(1)),
+            }
+        }
+        // Where it is an answer, it is one that can be read; `joined` sees to that.
+        match joined(&bytes, 1 + draw(40)) {
+            Ok(_) => n_whole += 1,
+            Err(_) => n_failed += 1,
+        }
+    }
+    assert!(n_whole > 3_000 && n_failed > 3_000, "{n_whole} {n_failed}");
+}
