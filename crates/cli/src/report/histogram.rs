@@ -222,10 +222,12 @@ mod tests {
     fn two_histograms_are_added_as_if_they_had_been_one() {
         let (mut both, mut a, mut b) = (Histogram::default(), Histogram::default(), Histogram::default());
         for number in [5, 900, 70] {
-            (both.add(number), a.add(number));
+            both.add(number);
+            a.add(number);
         }
         for number in [1_000_000, 2] {
-            (both.add(number), b.add(number));
+            both.add(number);
+            b.add(number);
         }
         a.extend(&b);
         a.extend(&Histogram::default());

@@ -96,7 +96,7 @@ words! {
     surplus: "{n} candidates came in beyond those that were wanted (`until_accepted`).", "另有 {n} 个候选超出所需数量（`until_accepted`）。";
     short: "{n} records have fewer accepted answers than were asked for (`until_accepted`).", "{n} 条记录被接受的回答少于要求的数量（`until_accepted`）。";
     duplicates: "{n} took the answer to another record's identical request (`dedupe`).", "{n} 条沿用了另一条记录相同请求的回答（`dedupe`）。";
-    reparsed: "{n} had their answer judged again by later rules (`reparse`).", "{n} 条的回答按后来的规则重新判定过（`reparse`）。";
+    reparsed: "{n} had their answer judged again by later rules (`reparse`).", "{n} 条的回答按后来的规则重新解析过（`reparse`）。";
     restored: "{n} were restored: their answer was taken back from the live output, because the journal's copy is damaged.",
         "{n} 条已还原：运行日志中的副本损坏，回答取自实时输出。";
     damaged_records: "{n} have an outcome that cannot be read.", "{n} 条的结局无法读取。";

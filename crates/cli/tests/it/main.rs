@@ -12,6 +12,7 @@ mod examples;
 mod faults;
 mod main_job;
 mod money;
+mod report;
 mod resume;
 mod secrets;
 mod seeing;

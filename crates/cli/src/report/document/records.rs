@@ -177,7 +177,7 @@ impl Setting<'_> {
             place.extend(example.upstream.clone());
             Shown {
                 place: place.join(" · "),
-                message: example.message.clone(),
+                message: crate::lang::tr(&example.message).into_owned(),
                 answer: example.answer.clone().map(|answer| (words.example_answer, answer)),
             }
         });
