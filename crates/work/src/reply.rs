@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use domain::{Failure, FailureKind, Usage, json};
+use domain::{End, Failure, FailureKind, Usage, json};
 use serde_json::value::RawValue;
 
 use crate::template::text_of;
@@ -73,5 +73,17 @@ pub(crate) fn cut(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{} …", &text[..end]).into(),
         None => text.into(),
+    }
+}
+
+/// Returns whether an end came of what a model said, and not of the way to it.
+pub(crate) fn was_judged(end: &End) -> bool {
+    use FailureKind::{Conflict, InvalidOutput, NotAccepted, Refused, WriteRejected};
+    match end {
+        End::Succeeded => true,
+        End::Failed(failure) => {
+            matches!(failure.kind, InvalidOutput | Refused | NotAccepted | WriteRejected | Conflict)
+        }
+        End::Skipped { .. } | End::Cancelled | End::Missing => false,
     }
 }

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     mistake::Mistakes,
+    reply::was_judged,
     template::{Inputs, Templates, Trouble},
 };
 
@@ -166,7 +167,7 @@ impl Handler for EmbedHandler {
     }
 
     fn judge_again(&self, _: &Record, outcome: &Outcome, raw: &Bytes) -> Option<Ended> {
-        let member = str::from_utf8(raw).ok().filter(|member| !member.is_empty())?;
+        let member = str::from_utf8(raw).ok().filter(|member| !member.is_empty() && was_judged(&outcome.end))?;
         let meta = outcome.meta.clone();
         Some(match self.judge(member) {
             Ok(output) => Ended::Done(Answer { output, raw: raw.clone(), meta, derived: Vec::new() }),

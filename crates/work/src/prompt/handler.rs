@@ -23,7 +23,7 @@ use super::{
     validate::{Check, of_answer},
     verdict::Policy,
 };
-use crate::{mistake::Mistakes, template::Inputs};
+use crate::{mistake::Mistakes, reply::was_judged, template::Inputs};
 
 /// Asks a model about each record.
 pub struct PromptHandler {
@@ -208,7 +208,8 @@ impl Handler for PromptHandler {
     }
 
     fn judge_again(&self, record: &Record, outcome: &Outcome, raw: &Bytes) -> Option<Ended> {
-        (!raw.is_empty()).then(|| self.judge(record, raw.clone(), outcome.attempts, outcome.meta.clone()))
+        let has_answer = !raw.is_empty() && was_judged(&outcome.end);
+        has_answer.then(|| self.judge(record, raw.clone(), outcome.attempts, outcome.meta.clone()))
     }
 
     fn plan(&self, record: &Record) -> Result<Planned, Unplanned> {

@@ -153,4 +153,7 @@ fn an_answer_is_judged_again_by_the_rules_of_now() {
     let strict = handler(json!({"template": "x", "output": {"category": {"enum": ["wish"]}}}));
     assert!(matches!(strict.judge_again(&record, &outcome, &raw), Some(Ended::Failed(..))));
     assert!(now.judge_again(&record, &outcome, &bytes::Bytes::new()).is_none(), "there is no answer to judge");
+    let rejected = domain::End::Failed(Failure::new(FailureKind::Rejected, "status 400"));
+    let outcome = domain::Outcome { end: rejected, ..outcome };
+    assert!(now.judge_again(&record, &outcome, &raw).is_none(), "what came back was no answer");
 }
