@@ -133,7 +133,7 @@ pub enum TokenizerName {
 
 impl ModelsFile {
     /// Returns what tokens cost, by the names of the models. Models without a price are not in it, and neither are those
-    /// whose price is a mistake, which [`crate::resolve`] tells.
+    /// whose price is a mistake, which [`crate::resolve()`] tells.
     #[must_use]
     pub fn prices(&self) -> Prices {
         let priced = |model: &Model| Some((model.name.clone(), model.price.as_ref()?.price().ok()?));
