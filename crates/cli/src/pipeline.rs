@@ -3,6 +3,7 @@
 mod budget;
 mod check;
 mod kinds;
+mod places;
 mod routes;
 
 use std::{borrow::Cow, fmt, path::PathBuf};
@@ -19,6 +20,7 @@ use crate::report::Format;
 
 use budget::BudgetConfig;
 pub(crate) use check::{Ready, check};
+pub(crate) use places::Named;
 pub(crate) use routes::models_of;
 
 /// A pipeline: one or more steps, each from a source through work to a sink.
@@ -95,7 +97,7 @@ pub(crate) struct StepConfig {
     /// What is done with each record.
     pub(crate) work: WorkConfig,
     /// Where the outcomes go.
-    pub(crate) sink: SinkConfig,
+    pub(crate) sink: connect::SinkConfig,
     /// How the step flows.
     #[serde(default)]
     pub(crate) flow: FlowConfig,
@@ -106,10 +108,11 @@ pub(crate) struct StepConfig {
 
 /// Where records come from: one kind of table, and what the work sees of it.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
 pub(crate) struct SourceConfig {
-    /// A JSON Lines file.
-    pub(crate) jsonl: connect::jsonl::SourceConfig,
+    /// The table.
+    #[serde(flatten)]
+    pub(crate) table: connect::SourceConfig,
     /// The fields that `record_json` shows to the model, in the record's order; all of them unless given.
     #[serde(default)]
     pub(crate) fields: Option<Vec<String>>,
@@ -130,14 +133,6 @@ pub(crate) enum WorkConfig {
     Prompt(Box<Prompt>),
     /// A model turns a text of it into numbers.
     Embed(Embed),
-}
-
-/// Where the outcomes go: one kind of table, and how the new fields are named in it.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SinkConfig {
-    /// A JSON Lines file: each record of the source with the new fields behind its own, in source order.
-    pub(crate) jsonl: connect::jsonl::SinkConfig,
 }
 
 /// How a step flows.

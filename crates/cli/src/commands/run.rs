@@ -191,7 +191,7 @@ impl Working<'_> {
                 None => None,
             };
             step.flow.only = sampled.as_ref().map(sample::Sampled::only);
-            self.forecast(&step, &ready.place(&config.sink.jsonl.path).path).await;
+            self.forecast(&step, &ready.named().output(&config.sink).path).await;
             seen.step_begins(self, parts.number);
             let ran = engine::run_step(step, &context, &mut self.recovered).await;
             seen.step_over();

@@ -28,8 +28,9 @@ pub(crate) fn parts(ready: &Ready) -> BTreeMap<String, String> {
             add(format!("steps.{name}.work.{}.{key}", step.work.key()), &value);
         }
         let source = &step.source;
-        add(format!("steps.{name}.source.jsonl.path"), &Value::String(source.jsonl.path.display().to_string()));
-        add(format!("steps.{name}.source.jsonl.key"), &serde_json::json!(source.jsonl.key));
+        for (option, value) in source.table.identity() {
+            add(format!("steps.{name}.source.{}.{option}", source.table.word()), &value);
+        }
         add(format!("steps.{name}.source.fields"), &serde_json::json!(source.fields));
         add(format!("steps.{name}.source.require"), &serde_json::json!(source.require));
         add(format!("steps.{name}.source.where"), &serde_json::json!(source.where_));

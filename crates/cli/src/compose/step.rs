@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use connect::jsonl::{JsonlSink, JsonlSource, SinkPlaces};
+use connect::{FileSource, Place};
 use domain::{
     StepNumber,
     ports::{KeyTable, ModelClient, RequestTable, Sink, Source},
@@ -28,18 +28,31 @@ pub(crate) struct Parts<'a> {
 ///
 /// # Errors
 /// Where standard input cannot be kept.
-pub(crate) fn source(parts: &Parts<'_>) -> anyhow::Result<Arc<dyn Source>> {
-    source_of(parts.ready, parts.number, parts.step)
+pub(crate) fn source(parts: &Parts<'_>) -> anyhow::Result<Arc<FileSource>> {
+    let table = &parts.step.source.table;
+    let place = parts.ready.named().source(table, parts.folder.path(), parts.name);
+    // It can be read once, and a run reads its source more often: what came in first is what the run is about.
+    if table.is_standard_input() && !place.path.exists() {
+        connect::spool(&mut std::io::stdin().lock(), &place)?;
+    }
+    at(place, parts.number, parts.step)
 }
 
 /// As [`source`], where there is no run.
 ///
 /// # Errors
-/// As [`source`].
-pub(crate) fn source_of(ready: &Ready, number: StepNumber, step: &StepConfig) -> anyhow::Result<Arc<dyn Source>> {
-    let place = ready.place(&step.source.jsonl.path);
-    let forbidden = step.sink.jsonl.forbidden(&step.work.new_fields());
-    Ok(Arc::new(JsonlSource::new(&step.source.jsonl, place, number, forbidden)))
+/// Where records are read from standard input, which would be lost for the run.
+pub(crate) fn source_of(ready: &Ready, number: StepNumber, step: &StepConfig) -> anyhow::Result<Arc<FileSource>> {
+    let table = &step.source.table;
+    if table.is_standard_input() {
+        anyhow::bail!("standard input can be read once; save it in a file, and name that in `source:`");
+    }
+    at(ready.place(table.path()), number, step)
+}
+
+fn at(place: Place, number: StepNumber, step: &StepConfig) -> anyhow::Result<Arc<FileSource>> {
+    let forbidden = step.sink.forbidden(&step.work.new_fields());
+    Ok(Arc::new(step.source.table.source(place, number, forbidden)?))
 }
 
 /// Makes a step around its source, which was compared with what it was: the length that it had then is how far it is
@@ -50,19 +63,16 @@ pub(crate) fn source_of(ready: &Ready, number: StepNumber, step: &StepConfig) ->
 /// be opened.
 pub(crate) fn compose(
     parts: &Parts<'_>,
-    source: Arc<dyn Source>,
+    source: Arc<FileSource>,
     models: Arc<dyn ModelClient>,
 ) -> anyhow::Result<Step> {
     let Parts { ready, number, name, step, folder, limit, seed } = parts;
-    let input = ready.place(&step.source.jsonl.path);
-    let work = work::work(ready, step, &input.name, models)?;
-    let output = ready.place(&step.sink.jsonl.path);
-    let failures = step.sink.jsonl.failures.as_ref().map(|path| ready.place(path));
-    let places = SinkPlaces { output, failures, source: input };
-    let sink: Box<dyn Sink> = Box::new(JsonlSink::new(&step.sink.jsonl, places, &work.new_fields, &folder.id())?);
+    let work = work::work(ready, step, &source.name(), models)?;
+    let places = ready.named().sink(&step.sink, folder.path(), name);
+    let sink: Box<dyn Sink> = Box::new(step.sink.sink(places, &work.new_fields, &folder.id(), &source)?);
     #[cfg(debug_assertions)]
     let sink = crate::kill_points::sink(sink);
-    let keys = match &step.source.jsonl.key {
+    let keys = match step.source.table.key() {
         Some(_) => Some(open_keys(folder, *number)?),
         None => None,
     };
@@ -72,7 +82,10 @@ pub(crate) fn compose(
         source,
         handler: work.handler,
         sink,
-        flow: Flow { until: work.until.map(|(accepted, candidates)| Until { accepted, candidates }), ..flow(&step.flow, *seed) },
+        flow: Flow {
+            until: work.until.map(|(accepted, candidates)| Until { accepted, candidates }),
+            ..flow(&step.flow, *seed)
+        },
         limit: *limit,
         keys,
         requests: if work.dedupes { Some(open_requests(folder, *number)?) } else { None },

@@ -8,14 +8,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use connect::{
-    Place,
-    jsonl::{JsonlSink, JsonlSource, SinkPlaces},
-};
+use connect::{FileSource, Place};
 use domain::ports::Source as _;
 use gateway::{ModelsFile, Setting};
 
-use super::{BudgetConfig, Pipeline, StepConfig};
+use super::{BudgetConfig, Named, Pipeline, StepConfig};
 use crate::{
     compose::{environment, simulated},
     config::{self, Diagnostic, Document, Severity},
@@ -40,7 +37,12 @@ pub(crate) struct Ready {
 impl Ready {
     /// Returns a file that the pipeline names.
     pub(crate) fn place(&self, path: &Path) -> Place {
-        place(&self.file, path)
+        self.named().place(path)
+    }
+
+    /// Returns what the tables of the pipeline are named in.
+    pub(crate) fn named(&self) -> Named<'_> {
+        Named { file: &self.file, name: &self.pipeline.name }
     }
 }
 
@@ -79,8 +81,8 @@ pub(crate) fn check(file: &Path, models: Option<&Path>) -> anyhow::Result<Checke
             None
         }
     };
-    let mut whole =
-        Whole { document: &document, file: &absolute, diagnostics, outputs: BTreeMap::new(), environment: None };
+    let named = Named { file: &absolute, name: &pipeline.name };
+    let mut whole = Whole { document: &document, named, diagnostics, outputs: BTreeMap::new(), environment: None };
     for (name, step) in &pipeline.steps.0 {
         whole.check_step(name, step, models.as_ref());
     }
@@ -110,10 +112,6 @@ fn read(file: &Path, what: &str) -> anyhow::Result<Vec<u8>> {
 
 fn folder_of(file: &Path) -> &Path {
     file.parent().unwrap_or(Path::new(""))
-}
-
-fn place(pipeline: &Path, path: &Path) -> Place {
-    Place { path: folder_of(pipeline).join(path), name: path.display().to_string() }
 }
 
 /// Reads and checks a models file on its own. No key that was written into it is repeated.
@@ -192,7 +190,7 @@ fn deepest(document: &Document, keys: &[&str]) -> Option<config::Span> {
 /// What is checked over the whole pipeline.
 struct Whole<'a> {
     document: &'a Document,
-    file: &'a Path,
+    named: Named<'a>,
     diagnostics: Vec<Diagnostic>,
     /// Outputs seen so far, and the step that writes each.
     outputs: BTreeMap<PathBuf, String>,
@@ -244,36 +242,57 @@ impl Whole<'_> {
     }
 
     fn check_tables(&mut self, name: &str, step: &StepConfig, fields: &[String]) {
-        let input = place(self.file, &step.source.jsonl.path);
-        let source = JsonlSource::new(&step.source.jsonl, input.clone(), 0, Vec::new());
-        // The file may be the output of an earlier step: then it comes into being during the run.
-        let is_made_here = self.outputs.contains_key(&input.path);
-        if !is_made_here && let Err(error) = source.fingerprint() {
-            self.error(&["steps", name, "source", "jsonl", "path"], error.0);
+        let (source, sink) = (&step.source.table, &step.sink);
+        let (from, to) = (["steps", name, "source", source.word()], ["steps", name, "sink", sink.word()]);
+        let (wrong_source, wrong_sink) = (source.mistakes(), sink.mistakes());
+        for (keys, mistake) in
+            wrong_source.iter().map(|mistake| (from, mistake)).chain(wrong_sink.iter().map(|mistake| (to, mistake)))
+        {
+            self.error(&[&keys[..], &[mistake.option]].concat(), mistake.message.clone());
         }
-        let output = place(self.file, &step.sink.jsonl.path);
+        let output = self.named.output(sink);
         if let Some(other) = self.outputs.insert(output.path.clone(), name.to_owned()) {
-            let message = format!("step `{other}` writes `{}` already", output.name);
-            self.error(&["steps", name, "sink", "jsonl", "path"], message);
+            let message = format!("step `{other}` writes `{}` already", sink.path().display());
+            self.error(&[&to[..], &["path"]].concat(), message);
         }
-        let failures = step.sink.jsonl.failures.as_ref().map(|path| place(self.file, path));
-        let places = SinkPlaces { output, failures, source: input };
-        match JsonlSink::new(&step.sink.jsonl, places, fields, "check") {
+        let Some(input) = self.source(name, step).filter(|_| wrong_sink.is_empty()) else { return };
+        // The file may be the output of an earlier step: then it comes into being during the run. Standard input is read
+        // when the run begins.
+        let is_made_here = self.outputs.iter().any(|(path, by)| *path == input.1.path && by != name);
+        let is_there = !is_made_here && !source.is_standard_input();
+        if is_there && let Err(error) = input.0.fingerprint() {
+            self.error(&[&from[..], &["path"]].concat(), error.0);
+        }
+        let places = self.named.sink(sink, &self.folder(), name);
+        match sink.sink(places, fields, "check", &input.0) {
             Ok(_) if is_made_here => {}
             Ok(sink) => match sink.check() {
                 Ok(()) => {}
                 Err(error) if error.is_environment => {
                     self.environment.get_or_insert(error.message);
                 }
-                Err(error) => self.error(&["steps", name, "sink", "jsonl", "path"], error.message),
+                Err(error) => self.error(&[&to[..], &["path"]].concat(), error.message),
             },
-            Err(error) => self.error(&["steps", name, "sink", "jsonl", "columns"], error.message),
+            Err(error) => self.error(&[&to[..], &["columns"]].concat(), error.message),
         }
     }
 
+    /// Returns the source of a step with its place, if there is no mistake among its options.
+    fn source(&self, name: &str, step: &StepConfig) -> Option<(FileSource, Place)> {
+        let place = self.named.source(&step.source.table, &self.folder(), name);
+        let source = step.source.table.source(place.clone(), 0, Vec::new()).ok()?;
+        Some((source, place))
+    }
+
+    /// There is no run yet, so that what a run's folder would hold is looked for beside the pipeline file.
+    fn folder(&self) -> PathBuf {
+        folder_of(self.named.file).to_owned()
+    }
+
     fn try_first_record(&mut self, name: &str, step: &StepConfig) {
-        let input = place(self.file, &step.source.jsonl.path);
-        let source = JsonlSource::new(&step.source.jsonl, input.clone(), 0, Vec::new());
+        // Standard input is not touched before the run.
+        let source = self.source(name, step).filter(|_| !step.source.table.is_standard_input());
+        let Some((source, input)) = source else { return };
         // What is wrong with the source is told elsewhere.
         let Ok(Some(record)) = source.first() else { return };
         self.try_record(name, step, &input.name, &record);

@@ -250,7 +250,7 @@ fn a_folder_is_no_source() {
     let story = Story::of("");
     fs::remove_file(story.path("in.jsonl")).unwrap();
     story.write("in.jsonl/part-1.jsonl", records(1));
-    story.run([]).says(2, &["pipeline.yaml:7:", "`in.jsonl`", "it is a folder", "name a file of JSON lines in it"]);
+    story.run([]).says(2, &["pipeline.yaml:7:", "`in.jsonl`", "it is a folder", "name a file in it"]);
     assert!(!story.has(".tidemill"), "a run that cannot begin leaves nothing");
 }
 

@@ -136,7 +136,7 @@ impl Working<'_> {
         let finish = &self.ready.pipeline.finish;
         match (&finish.accounting, self.ready.pipeline.steps.0.first()) {
             (Some(path), _) => Some(self.ready.place(path)),
-            (None, Some((_, step))) => Some(self.ready.place(&step.sink.jsonl.path.with_extension("accounting.json"))),
+            (None, Some((_, step))) => Some(self.ready.named().output(&step.sink).beside(".accounting.json")),
             (None, None) => None,
         }
     }
@@ -164,7 +164,7 @@ impl Working<'_> {
     /// Writes the reports that the pipeline asks for, beside the first output.
     fn write_report(&self) -> anyhow::Result<()> {
         let Some((_, step)) = self.ready.pipeline.steps.0.first() else { return Ok(()) };
-        let output = self.ready.place(&step.sink.jsonl.path);
+        let output = self.ready.named().output(&step.sink);
         let formats = &self.ready.pipeline.finish.report;
         for name in report::write(&self.chosen.folder, formats, &output, language::chosen())? {
             talk::say(format!("  {}", self.as_reached(&name)));

@@ -8,8 +8,11 @@ use domain::{
 };
 use proptest::prelude::*;
 
-use super::{super::lines::Splitter, Tickets, all};
-use crate::ByteSize;
+use super::{super::source::Lines, Tickets, all};
+use crate::{
+    ByteSize,
+    table::{About, Splitter, Words},
+};
 
 fn texts(tickets: &Tickets) -> Vec<String> {
     tickets.records().iter().map(|r| String::from_utf8_lossy(&r.bytes).into_owned()).collect()
@@ -85,8 +88,16 @@ fn what_is_no_record_is_skipped_with_file_line_and_reason() {
         (b"", Blank, "the line is blank"),
         (b" \t\r", Blank, "the line is blank"),
         (b"{\"id\":\"\0\"}", BadText, "not text: a NUL byte at byte 8 of the line"),
-        (b"{\"id\":\"\xff\"}", BadText, "not valid UTF-8 from byte 8 of the line; convert the file to UTF-8"),
-        (b"{\"id\":\"\xe4\xb8", BadText, "not valid UTF-8 from byte 8 of the line; convert the file to UTF-8"),
+        (
+            b"{\"id\":\"\xff\"}",
+            BadText,
+            "not valid UTF-8 from byte 8 of the line; convert the file to UTF-8, or say what it is in with `encoding:`",
+        ),
+        (
+            b"{\"id\":\"\xe4\xb8",
+            BadText,
+            "not valid UTF-8 from byte 8 of the line; convert the file to UTF-8, or say what it is in with `encoding:`",
+        ),
         (b"[1]", BadRecord, "an array, not a JSON object"),
         (b"\"id\"", BadRecord, "a string, not a JSON object"),
         (b"{\"id\":1,}", BadRecord, "not valid JSON: trailing comma at column 9"),
@@ -141,7 +152,7 @@ fn a_source_that_is_none_says_what_to_do() {
     fs::create_dir(tickets.path().join("tickets.jsonl")).unwrap();
     assert_eq!(
         tickets.source().fingerprint().unwrap_err().0,
-        "cannot read `tickets.jsonl`: it is a folder; name a file of JSON lines in it"
+        "cannot read `tickets.jsonl`: it is a folder; name a file in it, or several: `tickets.jsonl/*`"
     );
 }
 
@@ -218,14 +229,16 @@ proptest! {
         limit in 1_u64..30,
     ) {
         let expected: Vec<Vec<u8>> = content.split_inclusive(|b| *b == b'\n').map(<[u8]>::to_vec).collect();
-        let mut splitter = Splitter::new("x".into(), 0, ByteSize(limit), 5, 100);
+        let words = Words { noun: "line", limit: "max_line" };
+        let about = About { name: "x".into(), words, step: 0, part: 0, max: ByteSize(limit), first: 1 };
+        let mut splitter = Splitter::new(about, Lines::new(), 5, 100);
         let (mut found, mut rest, mut cuts) = (Vec::new(), content.as_slice(), cuts.into_iter().cycle());
         while !rest.is_empty() {
             let (block, later) = rest.split_at(cuts.next().unwrap().min(rest.len()));
-            splitter.push(&block.to_vec().into(), &mut found);
+            splitter.push(&block.to_vec().into(), &mut found).unwrap();
             rest = later;
         }
-        splitter.finish(&mut found);
+        splitter.finish(&mut found).unwrap();
         prop_assert_eq!(found.len(), expected.len());
         let mut offset = 100;
         for (i, (read, line)) in found.iter().zip(&expected).enumerate() {

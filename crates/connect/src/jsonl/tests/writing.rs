@@ -149,7 +149,7 @@ fn an_answer_is_taken_back_from_the_live_output_only_for_the_record_that_it_belo
         |record: &Record, output: &str| Projection { record: record.clone(), outcome: succeeded(record, output) };
     sink.project(&[project(&records[4], "{\"x\":1.10,\"y\":[1]}"), project(&records[0], "{\"x\":null,\"y\":\"\"}")])
         .unwrap();
-    let restored = |sink: &mut super::JsonlSink, record| sink.restore(record).unwrap().map(|o| o.get().to_owned());
+    let restored = |sink: &mut crate::FileSink, record| sink.restore(record).unwrap().map(|o| o.get().to_owned());
     assert_eq!(restored(&mut sink, &records[4]).as_deref(), Some("{\"x\":1.10,\"y\":[1]}"));
     assert_eq!(restored(&mut sink, &records[0]).as_deref(), Some("{\"x\":null,\"y\":\"\"}"));
     assert_eq!(restored(&mut sink, &records[3]), None);
@@ -211,7 +211,7 @@ fn a_full_disk_is_told_with_the_file_and_what_to_do() {
     let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
     let place = super::place(std::path::Path::new("/"), "out/labels.jsonl");
     assert_eq!(
-        crate::place::cannot("write", &place, &full),
+        crate::file::cannot("write", &place, &full),
         "cannot write `out/labels.jsonl`: the disk is full; free some space there and run the same command again: what \
          is settled is kept"
     );

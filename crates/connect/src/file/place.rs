@@ -8,6 +8,8 @@ use std::{
 
 use domain::ports::SinkError;
 
+use super::Compression;
+
 /// A file: where it is, and what the user calls it. Messages and artefacts carry the name, never the resolved path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -18,10 +20,14 @@ pub struct Place {
 }
 
 impl Place {
-    /// Returns the file beside this one whose name is the stem with `suffix`: `out/a.jsonl` → `out/a.partial.jsonl`.
-    pub(crate) fn beside(&self, suffix: &str) -> Self {
+    /// Returns the file beside this one whose name is the stem with `suffix`: `out/a.jsonl` → `out/a.partial.jsonl`, and
+    /// `out/a.csv.gz` → `out/a.partial.jsonl`.
+    #[must_use]
+    pub fn beside(&self, suffix: &str) -> Self {
         let sibling = |path: &Path| {
-            let mut name = path.file_stem().unwrap_or(OsStr::new("output")).to_owned();
+            let is_compressed = Compression::of_ending(path) != Compression::None;
+            let inner = if is_compressed { path.with_extension("") } else { path.to_owned() };
+            let mut name = inner.file_stem().unwrap_or(OsStr::new("output")).to_owned();
             name.push(suffix);
             path.with_file_name(name)
         };

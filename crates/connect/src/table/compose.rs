@@ -1,30 +1,54 @@
 //! New fields into a record, whose own bytes stay as they are.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use domain::json;
 use serde_json::value::RawValue;
 
-use super::{Columns, SinkConfig};
+/// Output fields by name, with the names that they get in the file.
+pub(crate) type Columns = BTreeMap<String, String>;
 
-/// Names of new fields in the file.
+/// What a pipeline file says of the names of new fields.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Naming {
+    pub(crate) overwrite: bool,
+    pub(crate) columns: Option<Columns>,
+}
+
+impl Naming {
+    /// Returns the names that the new `fields` get in the file, in order.
+    pub(crate) fn names(&self, fields: &[String]) -> Vec<String> {
+        let renamed = |field: &String| self.columns.as_ref()?.get(field).cloned();
+        fields.iter().map(|field| renamed(field).unwrap_or_else(|| field.clone())).collect()
+    }
+
+    /// Returns the names that a record must not have yet.
+    pub(crate) fn forbidden(&self, fields: &[String]) -> Vec<String> {
+        if self.overwrite { Vec::new() } else { self.names(fields) }
+    }
+}
+
+/// Puts new fields into records.
 #[derive(Clone, Debug)]
-pub(super) struct Composer {
+pub(crate) struct Composer {
     columns: Vec<Column>,
     overwrite: bool,
 }
 
+/// A new field.
 #[derive(Clone, Debug)]
-struct Column {
-    field: String,
-    name: String,
+pub(crate) struct Column {
+    /// What the work calls it.
+    pub(crate) field: String,
+    /// What the file calls it.
+    pub(crate) name: String,
     /// The name as a JSON string with its colon.
     quoted: String,
 }
 
 /// Why a record could not be composed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum ComposeError {
+pub(crate) enum ComposeError {
     /// A name is taken.
     #[error(
         "the record already has a field `{0}`; give the new field another name with `columns:` or set `overwrite: true`"
@@ -40,10 +64,10 @@ pub(super) enum ComposeError {
 
 impl Composer {
     /// Makes a composer for the new `fields`, or says which of the `columns` is wrong.
-    pub(super) fn new(config: &SinkConfig, fields: &[String]) -> Result<Self, String> {
-        let names = config.names(fields);
+    pub(crate) fn new(naming: &Naming, fields: &[String]) -> Result<Self, String> {
+        let names = naming.names(fields);
         let nothing = Columns::new();
-        for (field, column) in config.columns.as_ref().unwrap_or(&nothing) {
+        for (field, column) in naming.columns.as_ref().unwrap_or(&nothing) {
             if !fields.contains(field) {
                 let known = fields.join("`, `");
                 return Err(format!(
@@ -55,12 +79,32 @@ impl Composer {
             }
         }
         let columns = fields.iter().zip(names).map(|(field, name)| Column::new(field.clone(), name)).collect();
-        Ok(Self { columns, overwrite: config.overwrite })
+        Ok(Self { columns, overwrite: naming.overwrite })
     }
 
-    /// Appends to `out` the `record` with the members of `output` behind its own.
-    pub(super) fn compose(&self, record: &[u8], output: &RawValue, out: &mut Vec<u8>) -> Result<(), ComposeError> {
+    /// Returns the new fields, in order.
+    pub(crate) fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// Returns whether a new field may replace one of the record.
+    pub(crate) fn overwrites(&self) -> bool {
+        self.overwrite
+    }
+
+    /// Appends to `out` the `record` with the members of `output` behind its own, on one line.
+    pub(crate) fn compose(&self, record: &[u8], output: &RawValue, out: &mut Vec<u8>) -> Result<(), ComposeError> {
         let record = str::from_utf8(record)?.trim_ascii();
+        if memchr::memchr(b'\n', record.as_bytes()).is_none() {
+            return self.compose_line(record, output, out);
+        }
+        // Only what was read from an array can stand over several lines, with white space between its tokens.
+        let mut line = String::with_capacity(record.len());
+        json::compact(record, &mut line);
+        self.compose_line(&line, output, out)
+    }
+
+    fn compose_line(&self, record: &str, output: &RawValue, out: &mut Vec<u8>) -> Result<(), ComposeError> {
         let mut new: Vec<(Cow<'_, Column>, &RawValue, bool)> = Vec::with_capacity(self.columns.len());
         json::members(output.get(), |field, value| {
             let known = self.columns.iter().find(|column| column.field == field);
@@ -104,7 +148,7 @@ impl Composer {
     }
 
     /// Takes the new fields back out of a composed record: the inverse, as far as the names tell.
-    pub(super) fn output_of(&self, composed: &str) -> Option<Box<RawValue>> {
+    pub(crate) fn output_of(&self, composed: &str) -> Option<Box<RawValue>> {
         let mut values: Vec<Option<&RawValue>> = vec![None; self.columns.len()];
         json::members(composed, |name, value| {
             if let Some(i) = self.columns.iter().position(|column| column.name == name) {

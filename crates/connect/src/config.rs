@@ -1,0 +1,298 @@
+//! Sources and sinks as a pipeline file names them: exactly one format each.
+
+use std::path::Path;
+
+use domain::{
+    StepNumber,
+    ports::{SinkError, SourceError},
+};
+use encoding_rs::{Encoding, UTF_8};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    ByteSize, FileSink, FileSource, Label, Place, SinkPlaces,
+    csv::{self, Declared, RowsFormat, RowsLayout},
+    file::Stored,
+    json::{self as array, ItemsFormat, ItemsLayout},
+    jsonl::{self, LinesFormat, LinesLayout},
+    table::{Naming, Settings, Storing},
+};
+
+/// The path that stands for standard input and standard output.
+const STANDARD: &str = "-";
+
+/// The longest record that is read where the pipeline file says nothing: far beyond any record, and short enough that a
+/// file without line ends (an archive, a disk image) is not read into memory.
+pub(crate) const LONGEST: ByteSize = ByteSize(1 << 30);
+
+/// Where records are read: files of one format.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "SourceTable")]
+pub enum SourceConfig {
+    /// A JSON Lines file: one JSON object a line.
+    Jsonl(jsonl::SourceConfig),
+    /// A CSV file: one row a record.
+    Csv(csv::SourceConfig),
+    /// A TSV file: one row a record, cells between tabs.
+    Tsv(csv::TsvSourceConfig),
+    /// A JSON file: one array of objects.
+    Json(array::SourceConfig),
+}
+
+/// Where outcomes are written: a file of one format.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "SinkTable")]
+pub enum SinkConfig {
+    /// A JSON Lines file: each record of the source with the new fields behind its own, in source order.
+    Jsonl(jsonl::SinkConfig),
+    /// A CSV file: the columns of the source with the new ones behind them.
+    Csv(csv::SinkConfig),
+    /// A TSV file: the columns of the source with the new ones behind them, cells between tabs.
+    Tsv(csv::TsvSinkConfig),
+    /// A JSON file: an array of the source's records with the new fields behind their own.
+    Json(array::SinkConfig),
+}
+
+/// Something that only the values of several options tell to be wrong: the option, and what it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// The option below the format's word.
+    pub option: &'static str,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// Evaluates an expression with the options of whatever format it is; they are called the same in all of them.
+macro_rules! each {
+    ($config:expr, $options:ident => $value:expr) => {
+        match $config {
+            Self::Jsonl($options) => $value,
+            Self::Csv($options) => $value,
+            Self::Tsv($options) => $value,
+            Self::Json($options) => $value,
+        }
+    };
+}
+
+impl SourceConfig {
+    /// Returns the word of the format: `csv`.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Jsonl(_) => "jsonl",
+            Self::Csv(_) => "csv",
+            Self::Tsv(_) => "tsv",
+            Self::Json(_) => "json",
+        }
+    }
+
+    /// Returns the path as written, which may be a pattern or `-`.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        each!(self, options => &options.path)
+    }
+
+    /// Returns whether records are read from standard input.
+    #[must_use]
+    pub fn is_standard_input(&self) -> bool {
+        self.path() == Path::new(STANDARD)
+    }
+
+    /// Returns the field that names each record.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        each!(self, options => options.key.as_deref())
+    }
+
+    /// Returns the options that decide which records there are and what they hold, by name; `null` where unset.
+    #[must_use]
+    pub fn identity(&self) -> Vec<(&'static str, Value)> {
+        let (path, encoding) = each!(self, options => (options.path.display().to_string(), &options.encoding));
+        let mut identity = vec![("path", json!(path)), ("key", json!(self.key())), ("encoding", json!(encoding))];
+        match self {
+            Self::Jsonl(_) | Self::Json(_) => {}
+            Self::Csv(csv::SourceConfig { delimiter, quote, header, .. }) => {
+                identity.extend([("delimiter", json!(delimiter)), ("quote", json!(quote)), ("header", json!(header))]);
+            }
+            Self::Tsv(csv::TsvSourceConfig { quote, header, .. }) => {
+                identity.extend([("quote", json!(quote)), ("header", json!(header))]);
+            }
+        }
+        identity
+    }
+
+    /// Returns what is wrong with the options.
+    #[must_use]
+    pub fn mistakes(&self) -> Vec<Mistake> {
+        let encoding = each!(self, options => options.encoding.as_ref());
+        let mut mistakes: Vec<Mistake> = wrong_label(encoding).into_iter().collect();
+        match self {
+            Self::Jsonl(_) | Self::Json(_) => {}
+            Self::Csv(csv::SourceConfig { delimiter, quote, .. }) => {
+                mistakes.extend(same(delimiter.map(|one| one.0), *quote));
+            }
+            Self::Tsv(csv::TsvSourceConfig { quote, .. }) => mistakes.extend(same(Some(b'\t'), *quote)),
+        }
+        mistakes
+    }
+
+    /// Makes a source of the files at `place`, which is the path resolved. A record that has one of the `forbidden`
+    /// fields is skipped: see [`SinkConfig::forbidden`].
+    ///
+    /// # Errors
+    /// Where there is a mistake among the options.
+    pub fn source(&self, place: Place, step: StepNumber, forbidden: Vec<String>) -> Result<FileSource, SourceError> {
+        let (label, compression) = each!(self, options => (options.encoding.as_ref(), options.compression));
+        let encoding = label.map(Label::encoding).transpose().map_err(SourceError)?;
+        let max = match self {
+            Self::Jsonl(options) => options.max_line,
+            Self::Csv(options) => options.max_record,
+            Self::Tsv(options) => options.max_record,
+            Self::Json(options) => options.max_record,
+        };
+        let settings = Settings {
+            key: self.key().map(str::to_owned),
+            max: max.unwrap_or(LONGEST),
+            stored: Stored { compression, encoding },
+        };
+        let rows = |delimiter, quote: Option<csv::Quote>, header: Option<bool>| {
+            let declared = Declared { delimiter, quote: quote.map(|quote| quote.0) };
+            RowsFormat { declared, has_header: header.unwrap_or(true), encoding }
+        };
+        Ok(match self {
+            Self::Jsonl(_) => FileSource::new(LinesFormat { encoding }, settings, place, step, forbidden),
+            Self::Json(_) => FileSource::new(ItemsFormat { encoding }, settings, place, step, forbidden),
+            Self::Csv(csv::SourceConfig { delimiter, quote, header, .. }) => {
+                let format = rows(delimiter.map(|one| one.0), *quote, *header);
+                FileSource::new(format, settings, place, step, forbidden)
+            }
+            Self::Tsv(csv::TsvSourceConfig { quote, header, .. }) => {
+                FileSource::new(rows(Some(b'\t'), *quote, *header), settings, place, step, forbidden)
+            }
+        })
+    }
+}
+
+impl SinkConfig {
+    /// Returns the word of the format: `csv`.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Jsonl(_) => "jsonl",
+            Self::Csv(_) => "csv",
+            Self::Tsv(_) => "tsv",
+            Self::Json(_) => "json",
+        }
+    }
+
+    /// Returns the path as written, which may be `-`.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        each!(self, options => &options.path)
+    }
+
+    /// Returns the path of the failures file as written.
+    #[must_use]
+    pub fn failures(&self) -> Option<&Path> {
+        each!(self, options => options.failures.as_deref())
+    }
+
+    /// Returns whether the output goes to standard output.
+    #[must_use]
+    pub fn is_standard_output(&self) -> bool {
+        self.path() == Path::new(STANDARD)
+    }
+
+    /// Returns the names that the new `fields` get in the file, in order.
+    #[must_use]
+    pub fn names(&self, fields: &[String]) -> Vec<String> {
+        self.naming().names(fields)
+    }
+
+    /// Returns the names that a record must not have yet: what [`SourceConfig::source`] takes as `forbidden`, so that a
+    /// taken name is found before anything is asked.
+    #[must_use]
+    pub fn forbidden(&self, fields: &[String]) -> Vec<String> {
+        self.naming().forbidden(fields)
+    }
+
+    /// Returns what is wrong with the options.
+    #[must_use]
+    pub fn mistakes(&self) -> Vec<Mistake> {
+        let encoding = each!(self, options => options.encoding.as_ref());
+        let mut mistakes: Vec<Mistake> = wrong_label(encoding).into_iter().collect();
+        let bom = match self {
+            Self::Jsonl(_) | Self::Json(_) => None,
+            Self::Csv(csv::SinkConfig { delimiter, quote, bom, .. }) => {
+                mistakes.extend(same(delimiter.map(|one| one.0), *quote));
+                *bom
+            }
+            Self::Tsv(csv::TsvSinkConfig { quote, bom, .. }) => {
+                mistakes.extend(same(Some(b'\t'), *quote));
+                *bom
+            }
+        };
+        let has_mark = |encoding: &&'static Encoding| {
+            [UTF_8, encoding_rs::UTF_16LE, encoding_rs::UTF_16BE, encoding_rs::GB18030].contains(encoding)
+        };
+        if let (Some(true), Some(Ok(encoding))) = (bom, encoding.map(Label::encoding))
+            && !has_mark(&encoding)
+        {
+            let message = format!("there is no byte order mark in {}; leave `bom` out", encoding.name());
+            mistakes.push(Mistake { option: "bom", message });
+        }
+        mistakes
+    }
+
+    /// Makes a sink at `places` for the new `fields` of the run `run` over the records of `source`.
+    ///
+    /// # Errors
+    /// Where `columns` names a field that is not there, or one name twice, or there is a mistake among the options.
+    pub fn sink(
+        &self,
+        places: SinkPlaces,
+        fields: &[String],
+        run: &str,
+        source: &FileSource,
+    ) -> Result<FileSink, SinkError> {
+        let (label, compression) = each!(self, options => (options.encoding.as_ref(), options.compression));
+        let encoding = label.map(Label::encoding).transpose().map_err(SinkError::new)?.unwrap_or(UTF_8);
+        let (storing, naming) = (Storing { compression, encoding }, self.naming());
+        let rows = |delimiter, quote: Option<csv::Quote>, bom| RowsLayout {
+            declared: Declared { delimiter, quote: quote.map(|quote| quote.0) },
+            bom,
+            encoding,
+        };
+        match self {
+            Self::Jsonl(_) => FileSink::new(LinesLayout, storing, &naming, places, fields, run, source),
+            Self::Json(_) => FileSink::new(ItemsLayout, storing, &naming, places, fields, run, source),
+            Self::Csv(csv::SinkConfig { delimiter, quote, bom, .. }) => {
+                let layout = rows(delimiter.map(|one| one.0), *quote, *bom);
+                FileSink::new(layout, storing, &naming, places, fields, run, source)
+            }
+            Self::Tsv(csv::TsvSinkConfig { quote, bom, .. }) => {
+                FileSink::new(rows(Some(b'\t'), *quote, *bom), storing, &naming, places, fields, run, source)
+            }
+        }
+    }
+
+    fn naming(&self) -> Naming {
+        each!(self, options => Naming { overwrite: options.overwrite, columns: options.columns.clone() })
+    }
+}
+
+fn wrong_label(label: Option<&Label>) -> Option<Mistake> {
+    let message = label?.encoding().err()?;
+    Some(Mistake { option: "encoding", message })
+}
+
+/// Says that one character is to part and to quote, if so.
+fn same(delimiter: Option<u8>, quote: Option<csv::Quote>) -> Option<Mistake> {
+    let quote = quote?.0?;
+    (delimiter == Some(quote))
+        .then(|| Mistake { option: "quote", message: "the same character cannot part cells and quote them".to_owned() })
+}

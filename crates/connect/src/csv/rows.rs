@@ -1,0 +1,223 @@
+//! Bytes into rows, rows into records.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use domain::{Read, SkipReason};
+use encoding_rs::Encoding;
+use memchr::{memchr, memchr2, memchr3};
+
+use super::{
+    Dialect,
+    cells::{Cells, push_json, text_of},
+    head::Head,
+};
+use crate::table::{Found, Last, Shape, as_text};
+
+/// Finds where rows end.
+#[derive(Clone, Debug)]
+pub(super) struct Boundaries {
+    dialect: Dialect,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// A cell begins.
+    Start,
+    /// Within a cell that no quote protects.
+    Plain,
+    /// Within quotes.
+    Quoted,
+    /// Behind a quote within quotes, which closes them unless it is doubled.
+    Closing,
+    /// Behind a `\r` at the end of what was seen, to which a `\n` may belong.
+    Return,
+}
+
+impl Boundaries {
+    pub(super) fn new(dialect: Dialect) -> Self {
+        Self { dialect, state: State::Start }
+    }
+
+    /// Looks for the end of the current row in the next bytes.
+    pub(super) fn find(&mut self, bytes: &[u8]) -> Found {
+        let Dialect { delimiter, quote } = self.dialect;
+        let mut at = 0;
+        if self.state == State::Return {
+            self.state = State::Start;
+            return Found::End { end: 0, next: usize::from(bytes.first() == Some(&b'\n')) };
+        }
+        while let Some(&byte) = bytes.get(at) {
+            match self.state {
+                State::Start if Some(byte) == quote => {
+                    self.state = State::Quoted;
+                    at += 1;
+                }
+                State::Quoted => match quote.and_then(|quote| memchr(quote, &bytes[at..])) {
+                    Some(found) => {
+                        self.state = State::Closing;
+                        at += found + 1;
+                    }
+                    None => return Found::More,
+                },
+                State::Closing if Some(byte) == quote => {
+                    self.state = State::Quoted;
+                    at += 1;
+                }
+                State::Start | State::Plain | State::Closing | State::Return => {
+                    self.state = State::Plain;
+                    let rest = &bytes[at..];
+                    // Without quotes nothing in a row matters but its end.
+                    let found = match quote {
+                        Some(_) => memchr3(delimiter, b'\n', b'\r', rest),
+                        None => memchr2(b'\n', b'\r', rest),
+                    };
+                    let Some(found) = found else { return Found::More };
+                    at += found;
+                    match bytes[at] {
+                        b'\n' => {
+                            self.state = State::Start;
+                            return Found::End { end: at, next: at + 1 };
+                        }
+                        b'\r' => match bytes.get(at + 1) {
+                            None => {
+                                self.state = State::Return;
+                                return Found::More;
+                            }
+                            // The `\r` is counted with the row, and taken off it in the end.
+                            Some(next) => {
+                                self.state = State::Start;
+                                return Found::End { end: at + 1, next: at + 1 + usize::from(*next == b'\n') };
+                            }
+                        },
+                        _ => {
+                            self.state = State::Start;
+                            at += 1;
+                        }
+                    }
+                }
+            }
+        }
+        Found::More
+    }
+
+    /// Returns whether a quote is open.
+    pub(super) fn is_quoted(&self) -> bool {
+        self.state == State::Quoted
+    }
+
+    /// Returns whether a row begins here, or only waits for the rest of its line end.
+    pub(super) fn is_at_row(&self, n_held: u64) -> bool {
+        self.state == State::Return || (self.state == State::Start && n_held == 0)
+    }
+}
+
+/// Cuts the rows of a part, and makes records of them.
+pub(crate) struct Rows {
+    boundaries: Boundaries,
+    head: Arc<Head>,
+    encoding: Option<&'static Encoding>,
+    name: String,
+    /// Bytes of a line end that stand before the first row.
+    n_passed: usize,
+}
+
+impl Rows {
+    pub(super) fn new(head: Arc<Head>, encoding: Option<&'static Encoding>, name: String, n_passed: usize) -> Self {
+        Self { boundaries: Boundaries::new(head.dialect), head, encoding, name, n_passed }
+    }
+
+    /// Appends a row as a JSON object, or says why it is none.
+    fn push_object(&self, row: &[u8], out: &mut Vec<u8>) -> Result<(), (SkipReason, String)> {
+        let Head { dialect, quoted, names, has_header, .. } = &*self.head;
+        as_text(row, "row", self.encoding).map_err(|(reason, what)| match self.column_at(row) {
+            Some(column) => (reason, format!("column `{column}`: {what}")),
+            None => (reason, what),
+        })?;
+        out.push(b'{');
+        let mut n_cells = 0;
+        for cell in Cells::new(row, *dialect) {
+            if let Some(name) = quoted.get(n_cells) {
+                if n_cells > 0 {
+                    out.push(b',');
+                }
+                out.extend_from_slice(name);
+                push_json(&text_of(cell, dialect.quote), out);
+            }
+            n_cells += 1;
+        }
+        if n_cells > names.len() {
+            let what = format!(
+                "the row has {n_cells} cells, and {} has {}; a cell that holds the delimiter must be in quotes",
+                if *has_header { "the header" } else { "the first row" },
+                names.len()
+            );
+            return Err((SkipReason::BadRecord, what));
+        }
+        out.push(b'}');
+        Ok(())
+    }
+
+    /// Returns the column in which a row is no text.
+    fn column_at(&self, row: &[u8]) -> Option<&str> {
+        let is_bad = |cell: &[u8]| memchr(0, cell).is_some() || str::from_utf8(cell).is_err();
+        let column = Cells::new(row, self.head.dialect).position(is_bad)?;
+        self.head.names.get(column).map(String::as_str)
+    }
+}
+
+impl Shape for Rows {
+    fn find(&mut self, bytes: &[u8]) -> Result<Found, (usize, String)> {
+        if self.n_passed > 0 {
+            let n = self.n_passed.min(bytes.len());
+            self.n_passed -= n;
+            return Ok(Found::Pass(n));
+        }
+        Ok(self.boundaries.find(bytes))
+    }
+
+    fn end(&mut self, n_held: u64) -> Result<Last, String> {
+        Ok(if self.boundaries.is_quoted() {
+            let what = "a quote is opened in it and never closed, so all that follows is in one cell; close or double \
+                        the quote, or say `quote: none` if quotes are characters like others";
+            Last::Flawed(SkipReason::BadRecord, what.to_owned())
+        } else if n_held > 0 {
+            Last::Record
+        } else {
+            Last::Nothing
+        })
+    }
+
+    fn own(&self, bytes: &[u8], _has_end: bool) -> usize {
+        // A `\r` at the end of a row is a part of its line end, else the row would have ended before.
+        bytes.len() - usize::from(bytes.last() == Some(&b'\r'))
+    }
+
+    fn dress(&mut self, reads: &mut [Read]) {
+        let n_bytes: usize = reads.iter().map(|read| read.record.bytes.len()).sum();
+        // All objects of a block lie in one piece of memory, as its rows do.
+        let mut objects = Vec::with_capacity(n_bytes + reads.len() * (self.head.n_quoted + 8));
+        let mut ends = Vec::with_capacity(reads.len());
+        for read in &mut *reads {
+            let start = objects.len();
+            if read.flaw.is_none() && !read.record.bytes.is_empty() {
+                if let Err((reason, what)) = self.push_object(&read.record.bytes, &mut objects) {
+                    objects.truncate(start);
+                    let what = format!("{} row {}: {what}", self.name, read.record.origin.line);
+                    read.flaw = Some((reason, what));
+                }
+            }
+            ends.push(objects.len());
+        }
+        let objects = Bytes::from(objects);
+        let mut start = 0;
+        for (read, end) in reads.iter_mut().zip(ends) {
+            if end > start {
+                let row = std::mem::replace(&mut read.record.bytes, objects.slice(start..end));
+                read.record.row = Some(row);
+            }
+            start = end;
+        }
+    }
+}

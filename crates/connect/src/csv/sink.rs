@@ -1,0 +1,244 @@
+//! Writing.
+
+use domain::{Record, json, ports::SinkError};
+use encoding_rs::{Encoding, UTF_8};
+use serde_json::value::RawValue;
+
+use super::{
+    Declared, Dialect, Heading,
+    cells::{Cells, NeedsQuote, push_cell, text_of},
+    spool::SpoolPen,
+};
+use crate::{
+    file::{Aside, BOM},
+    table::{Composer, FileSource, Layout, Pen, PenError},
+};
+
+/// Records as rows.
+pub(crate) struct RowsLayout {
+    /// What is declared; the rest is as in the source.
+    pub(crate) declared: Declared,
+    pub(crate) bom: Option<bool>,
+    pub(crate) encoding: &'static Encoding,
+}
+
+impl Layout for RowsLayout {
+    fn file(&self) -> &'static str {
+        "a CSV file"
+    }
+
+    fn check(&self, composer: &Composer, source: &FileSource) -> Result<(), SinkError> {
+        // What is wrong with the source itself is told where it is read.
+        if !source.is_sound() {
+            return Ok(());
+        }
+        match source.heading().map_err(|error| SinkError::new(error.0))? {
+            Some(heading) => places_of(composer, &heading).map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
+    fn pen(&self, composer: &Composer, source: &FileSource, out: &mut Aside) -> Result<Box<dyn Pen>, PenError> {
+        let Some(heading) = source.heading().map_err(|error| SinkError::new(error.0))? else {
+            self.mark(false, out)?;
+            let usual = Dialect { delimiter: b',', quote: Some(b'"') };
+            return Ok(Box::new(SpoolPen::new(composer.clone(), self.dialect(usual), out)?));
+        };
+        let pen = RowsPen {
+            dialect: self.dialect(heading.dialect),
+            places: places_of(composer, &heading)?,
+            composer: composer.clone(),
+            heading,
+            values: Vec::new(),
+            line: Vec::new(),
+        };
+        self.mark(pen.heading.has_bom, out)?;
+        pen.head(out)?;
+        Ok(Box::new(pen))
+    }
+}
+
+impl RowsLayout {
+    fn dialect(&self, source: Dialect) -> Dialect {
+        let Declared { delimiter, quote } = self.declared;
+        Dialect { delimiter: delimiter.unwrap_or(source.delimiter), quote: quote.unwrap_or(source.quote) }
+    }
+
+    /// Begins the file with a byte order mark, where it is to have one.
+    fn mark(&self, has_bom: bool, out: &mut Aside) -> Result<(), PenError> {
+        let is_wanted = self.bom.unwrap_or(has_bom && self.encoding == UTF_8);
+        // UTF-16 has one in any case.
+        let is_there = self.encoding == encoding_rs::UTF_16LE || self.encoding == encoding_rs::UTF_16BE;
+        if is_wanted && !is_there {
+            out.add(BOM)?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns where each new column goes: in place of an old one, or behind them all.
+fn places_of(composer: &Composer, heading: &Heading) -> Result<Vec<Option<usize>>, SinkError> {
+    let place = |name: &str| heading.names.iter().position(|old| old == name);
+    let columns = composer.columns().iter();
+    let places: Vec<_> = columns.map(|column| place(&column.name)).collect();
+    if let Some(taken) = places.iter().flatten().next().filter(|_| !composer.overwrites()) {
+        return Err(SinkError::new(format!(
+            "the source already has a column `{}`; give the new field another name with `columns:` or set \
+             `overwrite: true`",
+            heading.names[*taken]
+        )));
+    }
+    Ok(places)
+}
+
+/// Writes rows that were read as rows.
+struct RowsPen {
+    composer: Composer,
+    heading: Heading,
+    /// What is written in; the heading has what was read in.
+    dialect: Dialect,
+    /// For each new column the old one that it replaces.
+    places: Vec<Option<usize>>,
+    /// The new cells of a row, as they will stand.
+    values: Vec<Vec<u8>>,
+    line: Vec<u8>,
+}
+
+impl RowsPen {
+    fn head(&self, out: &mut Aside) -> Result<(), PenError> {
+        let Heading { names, header, line_end, .. } = &self.heading;
+        // Rows without a header stay without one; where there is not even a row, the new names are all there is.
+        if header.is_none() && !names.is_empty() {
+            return Ok(());
+        }
+        let mut line = Vec::new();
+        match header {
+            Some(header) if self.dialect == self.heading.dialect => line.extend_from_slice(header),
+            _ => {
+                for (i, name) in names.iter().enumerate() {
+                    self.delimit(i, &mut line);
+                    push_cell(name.as_bytes(), self.dialect, &mut line).map_err(|error| needs_quote(&error, name))?;
+                }
+            }
+        }
+        let mut n = names.len();
+        for (column, _) in self.composer.columns().iter().zip(&self.places).filter(|(_, place)| place.is_none()) {
+            self.delimit(n, &mut line);
+            let name = &column.name;
+            push_cell(name.as_bytes(), self.dialect, &mut line).map_err(|error| needs_quote(&error, name))?;
+            n += 1;
+        }
+        if n > 0 {
+            line.extend_from_slice(line_end);
+        }
+        Ok(out.add(&line)?)
+    }
+
+    fn delimit(&self, i: usize, line: &mut Vec<u8>) {
+        if i > 0 {
+            line.push(self.dialect.delimiter);
+        }
+    }
+
+    /// Finds the new cells of a row.
+    fn evaluate(&mut self, output: &RawValue) -> Result<(), PenError> {
+        let columns = self.composer.columns();
+        self.values.resize_with(columns.len(), Vec::new);
+        self.values.iter_mut().for_each(Vec::clear);
+        let mut wrong = None;
+        let parsed =
+            json::members(output.get(), |field, value| match columns.iter().position(|column| column.field == field) {
+                Some(i) => {
+                    self.values[i].clear();
+                    if let Err(error) = push_value(value, self.dialect, &mut self.values[i]) {
+                        wrong.get_or_insert(needs_quote(&error, &columns[i].name));
+                    }
+                }
+                None => {
+                    let what = format!("the work made a field `{field}` that it had not told of");
+                    wrong.get_or_insert(PenError::Record(what));
+                }
+            });
+        parsed.map_err(|error| PenError::Record(error.0))?;
+        wrong.map_or(Ok(()), Err)
+    }
+}
+
+impl Pen for RowsPen {
+    fn write(&mut self, record: &Record, output: &RawValue, out: &mut Aside) -> Result<(), PenError> {
+        let Some(row) = &record.row else {
+            return Err(PenError::Record("it was not read as a row".to_owned()));
+        };
+        self.evaluate(output)?;
+        let mut line = std::mem::take(&mut self.line);
+        line.clear();
+        let is_same = self.dialect == self.heading.dialect;
+        let n_columns = self.heading.names.len();
+        let mut cells = Cells::new(row, self.heading.dialect);
+        if is_same && self.places.iter().all(Option::is_none) {
+            line.extend_from_slice(row);
+            // Cells that the row lacks stand empty before the new ones.
+            let n_missing = n_columns.saturating_sub(cells.count());
+            line.extend(std::iter::repeat_n(self.dialect.delimiter, n_missing));
+        } else {
+            for i in 0..n_columns {
+                self.delimit(i, &mut line);
+                let cell = cells.next();
+                match (self.places.iter().position(|place| *place == Some(i)), cell) {
+                    (Some(new), _) => line.extend_from_slice(&self.values[new]),
+                    (None, Some(cell)) if is_same => line.extend_from_slice(cell),
+                    (None, Some(cell)) => {
+                        let text = text_of(cell, self.heading.dialect.quote);
+                        let pushed = push_cell(&text, self.dialect, &mut line);
+                        pushed.map_err(|error| needs_quote(&error, &self.heading.names[i]))?;
+                    }
+                    (None, None) => {}
+                }
+            }
+        }
+        let mut n = n_columns;
+        for (value, _) in self.values.iter().zip(&self.places).filter(|(_, place)| place.is_none()) {
+            self.delimit(n, &mut line);
+            line.extend_from_slice(value);
+            n += 1;
+        }
+        end_row(&mut line, self.dialect, self.heading.line_end);
+        self.line = line;
+        Ok(out.add(&self.line)?)
+    }
+}
+
+/// Ends a row. One of a single empty cell would be no row.
+pub(super) fn end_row(line: &mut Vec<u8>, dialect: Dialect, line_end: &[u8]) {
+    if let (true, Some(quote)) = (line.is_empty(), dialect.quote) {
+        line.extend_from_slice(&[quote, quote]);
+    }
+    line.extend_from_slice(line_end);
+}
+
+/// Appends a value as a cell: nothing for `null`, text as it is, and of whatever else the JSON text.
+pub(super) fn push_value(value: &RawValue, dialect: Dialect, out: &mut Vec<u8>) -> Result<(), NeedsQuote> {
+    let text = value.get();
+    match text.as_bytes().first() {
+        Some(b'n') => Ok(()),
+        Some(b'"') => match serde_json::from_str::<String>(text) {
+            Ok(text) => push_cell(text.as_bytes(), dialect, out),
+            // Half of a surrogate pair is text in JSON alone.
+            Err(_) => push_cell(text.as_bytes(), dialect, out),
+        },
+        Some(b'{' | b'[') => {
+            let mut compact = String::with_capacity(text.len());
+            json::compact(text, &mut compact);
+            push_cell(compact.as_bytes(), dialect, out)
+        }
+        _ => push_cell(text.as_bytes(), dialect, out),
+    }
+}
+
+/// Says of a column that one of its cells cannot be written.
+pub(super) fn needs_quote(_: &NeedsQuote, column: &str) -> PenError {
+    PenError::Record(format!(
+        "the cell of column `{column}` holds the delimiter or a line end, which no file can hold with `quote: none`; \
+         name a quote, or write to `jsonl`"
+    ))
+}

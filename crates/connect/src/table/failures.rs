@@ -1,0 +1,77 @@
+//! Lines of the failures file.
+
+use std::borrow::Cow;
+
+use domain::{End, Outcome, Record, json};
+use serde_json::Value;
+
+/// How much of a text that is not a record is shown, in characters.
+const SHOWN: usize = 2_000;
+
+/// A record that did not succeed.
+pub(super) struct Told<'a> {
+    pub(super) record: &'a Record,
+    pub(super) outcome: &'a Outcome,
+    pub(super) end: &'a End,
+    /// The part that it stands in, where there are several.
+    pub(super) file: Option<&'a str>,
+    /// How its place is called.
+    pub(super) noun: &'a str,
+}
+
+/// Appends the line of a record that did not succeed.
+pub(super) fn push_failure(told: &Told<'_>, out: &mut Vec<u8>) {
+    let Told { record, outcome, end, file, noun } = told;
+    let (status, kind, message) = match end {
+        End::Succeeded => ("succeeded", "succeeded", Cow::Borrowed("")),
+        End::Failed(failure) => ("failed", failure.kind.word(), Cow::Borrowed(failure.message.as_str())),
+        End::Skipped { reason, message } => ("skipped", reason.word(), Cow::Borrowed(message.as_str())),
+        End::Cancelled => ("cancelled", "cancelled", Cow::Borrowed("called off by the user")),
+        End::Missing => ("missing", "missing", Cow::Borrowed("the work came back without this record")),
+    };
+    out.push(b'{');
+    if let Some(file) = file {
+        out.extend_from_slice(format!("\"file\":{},", Value::from(*file)).as_bytes());
+    }
+    out.extend_from_slice(format!("\"{noun}\":{},", outcome.line).as_bytes());
+    if outcome.key.sample != 0 {
+        out.extend_from_slice(format!("\"sample\":{},", outcome.key.sample).as_bytes());
+    }
+    let head = format!(
+        "\"status\":\"{status}\",\"kind\":\"{kind}\",\"message\":{},\"attempts\":{},",
+        Value::from(&*message),
+        outcome.attempts
+    );
+    out.extend_from_slice(head.as_bytes());
+    match str::from_utf8(&record.bytes).map(str::trim_ascii) {
+        Ok(text) if json::members(text, |_, _| ()).is_ok() => {
+            out.extend_from_slice(b"\"record\":");
+            push_line(text, out);
+        }
+        _ => {
+            out.extend_from_slice(b"\"text\":");
+            out.extend_from_slice(Value::from(shown(&record.bytes)).to_string().as_bytes());
+        }
+    }
+    out.extend_from_slice(b"}\n");
+}
+
+/// Appends a record, which may stand over several lines, on one.
+fn push_line(text: &str, out: &mut Vec<u8>) {
+    if memchr::memchr(b'\n', text.as_bytes()).is_none() {
+        return out.extend_from_slice(text.as_bytes());
+    }
+    let mut line = String::with_capacity(text.len());
+    json::compact(text, &mut line);
+    out.extend_from_slice(line.as_bytes());
+}
+
+/// Returns what can be shown of bytes that are no record, cut where that is much.
+fn shown(bytes: &[u8]) -> String {
+    // A character has at most four bytes: what lies behind cannot be shown and need not be looked at.
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * SHOWN + 4)]);
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{} … (cut; {} bytes in all)", &text[..end], bytes.len()),
+        None => text.into_owned(),
+    }
+}

@@ -1,0 +1,27 @@
+//! What all tables in files share: reading on a thread of its own, cutting bytes into records, looking into records, new
+//! fields and their names, the live output, the failures, the merge.
+//!
+//! A format says the rest in two traits: [`Format`] (how records stand in a part) and [`Layout`] (how they are written).
+
+mod compose;
+mod cut;
+mod failures;
+mod format;
+mod inspect;
+mod live;
+mod merge;
+mod read;
+mod sink;
+mod source;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use compose::{Composer, Naming};
+pub(crate) use cut::{About, Found, Last, Shape, Splitter, Words};
+pub(crate) use format::{Format, Started};
+pub(crate) use inspect::as_text;
+pub(crate) use merge::{Layout, Pen, PenError};
+pub(crate) use sink::Storing;
+pub use sink::{FileSink, SinkPlaces};
+pub use source::FileSource;
+pub(crate) use source::Settings;

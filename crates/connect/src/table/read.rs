@@ -1,0 +1,169 @@
+//! Reading parts on a thread of its own.
+
+use std::{io, sync::Arc, vec};
+
+use domain::{
+    BoxFuture, Read, StepNumber,
+    ports::{Records, SourceError, Starts},
+};
+use tokio::sync::mpsc;
+
+use super::{Format, Last, Shape as _, Splitter, Started, cut::About};
+use crate::{
+    ByteSize,
+    file::{Part, cannot},
+};
+
+/// How much is read at once. Records are slices of the block, so one that waits for a retry keeps its block alive: with
+/// 4,096 records in flight blocks of this size hold 256 MiB at the very worst, and larger ones are not faster.
+pub(super) const BLOCK: usize = 64 << 10;
+
+/// How much is read at once for counting.
+const COUNTED: usize = 256 << 10;
+
+/// Blocks that may wait for the engine.
+const BLOCKS_AHEAD: usize = 4;
+
+/// What the reading thread says.
+enum Batch {
+    /// The records that ended in one block.
+    Reads(Vec<Read>),
+    /// The parts are over. Said explicitly, so that a thread that died is not taken for the end.
+    End,
+    /// They cannot be read on.
+    Broken(SourceError),
+}
+
+/// What is read, and how it is called.
+pub(super) struct Reading<F> {
+    pub(super) format: Arc<F>,
+    pub(super) parts: Arc<[Part]>,
+    pub(super) step: StepNumber,
+    pub(super) max: ByteSize,
+}
+
+impl<F: Format> Reading<F> {
+    /// Begins with a part where `starts` says.
+    pub(super) fn start(&self, part: &Part, starts: &Starts) -> Result<Begun<F>, SourceError> {
+        let (position, offset) = starts.get(&part.number).copied().unwrap_or_default();
+        let mut about = about(&*self.format, part, self.step, self.max);
+        let Started { reader, offset, shape } = self.format.start(part, offset, &mut about)?;
+        Ok(Begun { reader, splitter: Splitter::new(about, shape, position, offset) })
+    }
+
+    /// Starts the thread. It ends with the last part, or when the receiver is dropped.
+    pub(super) fn aside(self, name: &str, starts: Starts) -> Result<Box<dyn Records>, SourceError> {
+        // What is wrong with the first part is told at once, unless it takes long to get there.
+        let first = match self.parts.first() {
+            Some(part) if part.is_plain() => Some(self.start(part, &starts)?),
+            _ => None,
+        };
+        let (sender, batches) = mpsc::channel(BLOCKS_AHEAD);
+        let thread = std::thread::Builder::new().name("table-read".to_owned());
+        let spawned = thread.spawn(move || {
+            let end = match self.run(first, &starts, &sender) {
+                Ok(true) => Batch::End,
+                Ok(false) => return,
+                Err(error) => Batch::Broken(error),
+            };
+            // That nobody listens any more is the only thing that can go wrong.
+            let _ = sender.blocking_send(end);
+        });
+        spawned.map_err(|error| SourceError(format!("cannot read `{name}`: no thread for it ({error})")))?;
+        Ok(Box::new(Batches { name: name.to_owned(), batches, ready: Vec::new().into_iter(), is_over: false }))
+    }
+
+    /// Reads to the end of the last part; returns false where nobody listens any more.
+    fn run(
+        &self,
+        mut first: Option<Begun<F>>,
+        starts: &Starts,
+        sender: &mpsc::Sender<Batch>,
+    ) -> Result<bool, SourceError> {
+        for part in &*self.parts {
+            let begun = match first.take() {
+                Some(begun) => begun,
+                None => self.start(part, starts)?,
+            };
+            let Begun { mut reader, mut splitter } = begun;
+            loop {
+                let mut reads = Vec::new();
+                let block = reader.block(BLOCK).map_err(|error| broken(part, &error))?;
+                let is_over = block.is_empty();
+                let cut = if is_over { splitter.finish(&mut reads) } else { splitter.push(&block.into(), &mut reads) };
+                if !reads.is_empty() && sender.blocking_send(Batch::Reads(reads)).is_err() {
+                    return Ok(false);
+                }
+                cut.map_err(SourceError)?;
+                // A block in the middle of a long record sends nothing, so this is where a dropped receiver is noticed.
+                if sender.is_closed() {
+                    return Ok(false);
+                }
+                if is_over {
+                    break;
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn about<F: Format>(format: &F, part: &Part, step: StepNumber, max: ByteSize) -> About {
+    let name = Arc::from(part.place.name.as_str());
+    About { name, words: format.words(), step, part: part.number, max, first: 1 }
+}
+
+/// Counts the records of a part without making any.
+pub(super) fn count<F: Format>(format: &F, part: &Part) -> Result<u64, SourceError> {
+    let mut about = about(format, part, 0, ByteSize(u64::MAX));
+    let Started { mut reader, mut shape, .. } = format.start(part, 0, &mut about)?;
+    let wrong = |what: String| SourceError(format!("`{}` {what}", part.place.name));
+    let (mut n, mut n_behind) = (0, 0);
+    loop {
+        let block = reader.block(COUNTED).map_err(|error| broken(part, &error))?;
+        if block.is_empty() {
+            let last = shape.end(n_behind).map_err(wrong)?;
+            return Ok(n + u64::from(!matches!(last, Last::Nothing)));
+        }
+        let (ended, behind) = shape.count(&block).map_err(|(_, what)| wrong(format!("cannot be read on: {what}")))?;
+        n += ended;
+        n_behind = if ended > 0 { behind } else { n_behind + behind };
+    }
+}
+
+pub(super) fn broken(part: &Part, error: &io::Error) -> SourceError {
+    SourceError(cannot("read", &part.place, error))
+}
+
+/// A part that is being read, with what cuts it.
+pub(super) struct Begun<F: Format> {
+    pub(super) reader: crate::file::Reader,
+    pub(super) splitter: Splitter<F::Shape>,
+}
+
+/// What the thread has read.
+struct Batches {
+    name: String,
+    batches: mpsc::Receiver<Batch>,
+    ready: vec::IntoIter<Read>,
+    is_over: bool,
+}
+
+impl Records for Batches {
+    fn next(&mut self, max: usize) -> BoxFuture<'_, Result<Vec<Read>, SourceError>> {
+        Box::pin(async move {
+            while self.ready.len() == 0 && !self.is_over {
+                match self.batches.recv().await {
+                    Some(Batch::Reads(reads)) => self.ready = reads.into_iter(),
+                    Some(Batch::End) => self.is_over = true,
+                    Some(Batch::Broken(error)) => return Err(error),
+                    None => {
+                        let message = format!("the thread that reads `{}` ended before the file did", self.name);
+                        return Err(SourceError(message));
+                    }
+                }
+            }
+            Ok(self.ready.by_ref().take(max.max(1)).collect())
+        })
+    }
+}

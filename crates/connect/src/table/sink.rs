@@ -1,0 +1,229 @@
+//! Files of one format as a sink.
+
+use std::{path::Path, sync::Arc};
+
+use domain::{
+    End, Record,
+    ports::{Merge, Projection, Sink, SinkError},
+};
+use encoding_rs::Encoding;
+use serde_json::value::RawValue;
+
+use super::{
+    Composer, FileSource, Layout, Naming,
+    live::{self, Live},
+    merge::FileMerge,
+};
+use crate::{
+    Compression, Place,
+    file::{Aside, Stream, cannot_sink, check_target, create_folder, is_same_file, probe, try_out},
+};
+
+/// The files of a sink, resolved.
+#[derive(Clone)]
+pub struct SinkPlaces {
+    /// The output. Where `stream` is given, a file that holds it until it is whole.
+    pub output: Place,
+    /// The failures file.
+    pub failures: Place,
+    /// The live output.
+    pub live: Place,
+    /// Where the output goes in place of a file: standard output.
+    pub stream: Option<Stream>,
+}
+
+impl SinkPlaces {
+    /// Returns the places of an `output` that is a file: the others beside it, unless given.
+    #[must_use]
+    pub fn beside(output: Place, failures: Option<Place>) -> Self {
+        let failures = failures.unwrap_or_else(|| output.beside(".failures.jsonl"));
+        Self { live: output.beside(".partial.jsonl"), output, failures, stream: None }
+    }
+
+    fn all(&self) -> [&Place; 3] {
+        [&self.output, &self.failures, &self.live]
+    }
+}
+
+/// How an output is stored.
+#[derive(Clone, Copy)]
+pub(crate) struct Storing {
+    /// As the file's ending says unless given.
+    pub(crate) compression: Option<Compression>,
+    pub(crate) encoding: &'static Encoding,
+}
+
+/// Files of one format as a sink: the output, the live output, and the failures.
+pub struct FileSink {
+    layout: Arc<dyn Layout>,
+    storing: Storing,
+    composer: Composer,
+    places: SinkPlaces,
+    source: FileSource,
+    run: String,
+    live: Option<Live>,
+    scratch: Vec<u8>,
+}
+
+impl FileSink {
+    /// Makes a sink for the new `fields` of the run `run`, whose id becomes part of the names of passing files.
+    ///
+    /// # Errors
+    /// Where `columns` names a field that is not there, or one name twice.
+    pub(crate) fn new(
+        layout: impl Layout + 'static,
+        storing: Storing,
+        naming: &Naming,
+        places: SinkPlaces,
+        fields: &[String],
+        run: &str,
+        source: &FileSource,
+    ) -> Result<Self, SinkError> {
+        Ok(Self {
+            layout: Arc::new(layout),
+            storing,
+            composer: Composer::new(naming, fields).map_err(SinkError::new)?,
+            places,
+            source: source.clone(),
+            run: run.to_owned(),
+            live: None,
+            scratch: Vec::new(),
+        })
+    }
+
+    /// Makes sure of the same as [`Sink::prepare`], as far as it can be seen without creating any folder.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    pub fn check(&self) -> Result<(), SinkError> {
+        for place in self.places.all() {
+            let settled = place.with_folders();
+            let folder = settled.folder();
+            let existing = folder.ancestors().find(|folder| !folder.as_os_str().is_empty() && folder.exists());
+            let existing = existing.unwrap_or(Path::new("."));
+            if !existing.is_dir() {
+                // This fails, and says why.
+                create_folder(&settled)?;
+            }
+            self.check_place(place, &settled.path)?;
+            if existing == folder {
+                probe(&settled, &self.run)?;
+            } else {
+                let name = settled.path.file_name().unwrap_or_default();
+                let wanted = Place { path: folder.to_owned(), name: place.folder_name() };
+                try_out(&existing.join(name), &self.run)
+                    .map_err(|error| cannot_sink("create the folder", &wanted, &error))?;
+            }
+        }
+        self.check_apart()?;
+        self.layout.check(&self.composer, &self.source)
+    }
+
+    /// Makes sure that what is written at `path`, which is called `place`, is not the input and may be replaced.
+    fn check_place(&self, place: &Place, path: &Path) -> Result<(), SinkError> {
+        let what = if place == &self.places.output { "output" } else { "file" };
+        let files = self.source.files();
+        // What cannot be read is told where it is read.
+        let parts = files.parts().unwrap_or_else(|_| Arc::from([]));
+        if let Some(part) = parts.iter().find(|part| is_same_file(path, &part.place.path)) {
+            return Err(SinkError::new(format!(
+                "the {what} `{}` is the input `{}`; {} cannot be written in place, so name another output",
+                place.name,
+                part.place.name,
+                self.layout.file()
+            )));
+        }
+        if files.would_match(path) {
+            return Err(SinkError::new(format!(
+                "the {what} `{}` would be one of the files that `{}` matches; write it to another folder",
+                place.name,
+                files.name()
+            )));
+        }
+        check_target(&Place { path: path.to_owned(), name: place.name.clone() })
+    }
+
+    fn check_apart(&self) -> Result<(), SinkError> {
+        if is_same_file(&self.places.output.path, &self.places.failures.path) {
+            let name = &self.places.output.name;
+            return Err(SinkError::new(format!(
+                "the output and the failures are both `{name}`; name another `failures` file"
+            )));
+        }
+        Ok(())
+    }
+
+    fn composed(&mut self, record: &Record, output: &RawValue) -> Result<(), SinkError> {
+        self.scratch.clear();
+        let composed = self.composer.compose(&record.bytes, output, &mut self.scratch);
+        composed.map_err(|error| SinkError::new(format!("{}: {error}", self.source.place_of(record))))
+    }
+
+    fn live(&mut self) -> Result<&mut Live, SinkError> {
+        let name = &self.places.live.name;
+        self.live.as_mut().ok_or_else(|| SinkError::new(format!("`{name}` was not opened before it was written")))
+    }
+}
+
+impl Sink for FileSink {
+    fn prepare(&mut self) -> Result<(), SinkError> {
+        for place in self.places.all() {
+            create_folder(place)?;
+            self.check_place(place, &place.path)?;
+            probe(place, &self.run)?;
+        }
+        self.check_apart()?;
+        self.layout.check(&self.composer, &self.source)
+    }
+
+    fn open(&mut self, is_new: bool) -> Result<(), SinkError> {
+        let place = &self.places.live;
+        let live = Live::open(place.clone(), is_new).map_err(|error| cannot_sink("write", place, &error))?;
+        self.live = Some(live);
+        Ok(())
+    }
+
+    fn project(&mut self, settled: &[Projection]) -> Result<(), SinkError> {
+        for Projection { record, outcome } in settled {
+            let (End::Succeeded, Some(output)) = (&outcome.end, &outcome.output) else { continue };
+            self.composed(record, output)?;
+            let mut line = std::mem::take(&mut self.scratch);
+            let live = self.live()?;
+            live.add(&mut line, &record.key).map_err(|error| cannot_sink("write", live.place(), &error))?;
+            self.scratch = line;
+        }
+        let live = self.live()?;
+        live.flush().map_err(|error| cannot_sink("write", live.place(), &error))
+    }
+
+    fn restore(&mut self, record: &Record) -> Result<Option<Box<RawValue>>, SinkError> {
+        let live = self.live()?;
+        let line = live.line_of(&record.key);
+        let Some(line) = line.map_err(|error| cannot_sink("read", live.place(), &error))? else {
+            return Ok(None);
+        };
+        let Some(output) = self.composer.output_of(&line) else { return Ok(None) };
+        // The line is this record's answer only if the two make the line again, byte for byte.
+        self.composed(record, &output)?;
+        live::mark(&mut self.scratch, &record.key);
+        Ok((self.scratch == line.as_bytes()).then_some(output))
+    }
+
+    fn merge(&mut self) -> Result<Box<dyn Merge>, SinkError> {
+        let SinkPlaces { output, failures, live, stream } = &self.places;
+        let Storing { compression, encoding } = self.storing;
+        let compression = compression.unwrap_or_else(|| Compression::of_ending(&output.path));
+        let mut aside = Aside::create(output, &self.run)?.stored(compression, encoding)?.to(stream.clone());
+        let pen = self.layout.pen(&self.composer, &self.source, &mut aside).map_err(|error| error.at(&output.name))?;
+        let parts = self.source.parts().map_err(|error| SinkError::new(error.0))?;
+        Ok(Box::new(FileMerge {
+            source: self.source.clone(),
+            parts: if parts.len() > 1 { parts } else { Vec::new() },
+            pen,
+            output: aside,
+            failures: Aside::create(failures, &self.run)?,
+            live: live.path.clone(),
+            scratch: Vec::new(),
+        }))
+    }
+}

@@ -1,0 +1,236 @@
+//! Files of one format as a source.
+
+use std::sync::Arc;
+
+use domain::{
+    Record, SkipReason, StepNumber,
+    ports::{Change, Fingerprint, Inspected, Records, Source, SourceError, Starts},
+};
+
+use super::{
+    Format,
+    inspect::Looking,
+    read::{BLOCK, Begun, Reading, broken, count},
+};
+use crate::{
+    ByteSize, Place,
+    csv::Heading,
+    file::{self, Files, Part, Stored},
+};
+
+/// What a pipeline file says of a source that is the same for every format.
+pub(crate) struct Settings {
+    pub(crate) key: Option<String>,
+    pub(crate) max: ByteSize,
+    pub(crate) stored: Stored,
+}
+
+/// Files of one format as a source.
+///
+/// Which files there are and how long they are is fixed when their fingerprint is taken or compared: what is appended
+/// during a run is not read by it, in no pass, and is a later run's.
+#[derive(Clone)]
+pub struct FileSource {
+    files: Arc<Files>,
+    table: Arc<dyn Table>,
+    step: StepNumber,
+    key: Option<String>,
+    max: ByteSize,
+    forbidden: Vec<String>,
+}
+
+impl FileSource {
+    /// Makes a source of the files at `place`. A record that has one of the `forbidden` fields is skipped: they are the
+    /// names that the sink will add, so that a taken name is found before anything is asked.
+    pub(crate) fn new<F: Format>(
+        format: F,
+        settings: Settings,
+        place: Place,
+        step: StepNumber,
+        forbidden: Vec<String>,
+    ) -> Self {
+        let Settings { key, max, stored } = settings;
+        let table = Arc::new(Of(Arc::new(format)));
+        Self { files: Arc::new(Files::new(place, stored)), table, step, key, max, forbidden }
+    }
+
+    /// Returns the first record that is not blank, if it is near the beginning: for trying out what is done with records.
+    ///
+    /// # Errors
+    /// Where the files cannot be read.
+    pub fn first(&self) -> Result<Option<Record>, SourceError> {
+        self.table.first(&self.files.parts()?, self.step, self.max)
+    }
+
+    /// Returns where a record stands, in the words of a person who opens the file: `data/b.csv row 17`.
+    #[must_use]
+    pub fn place_of(&self, record: &Record) -> String {
+        let noun = self.table.noun();
+        let name = match self.files.parts() {
+            Ok(parts) => parts.get(record.key.part as usize).map(|part| part.place.name.clone()),
+            Err(_) => None,
+        };
+        format!("{} {noun} {}", name.as_deref().unwrap_or(self.files.name()), record.origin.line)
+    }
+
+    /// Returns the names of its parts.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn parts(&self) -> Result<Vec<String>, SourceError> {
+        Ok(self.files.parts()?.iter().map(|part| part.place.name.clone()).collect())
+    }
+
+    pub(crate) fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// Returns how a record's place is called: `line`.
+    pub(crate) fn noun(&self) -> &'static str {
+        self.table.noun()
+    }
+
+    /// Returns whether its files are there, and of its format as far as their beginnings tell.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.files.parts().is_ok_and(|parts| parts.iter().all(|part| self.table.check(part).is_ok()))
+    }
+
+    /// Returns what heads the tables that it reads, where they are tables of rows.
+    pub(crate) fn heading(&self) -> Result<Option<Heading>, SourceError> {
+        self.table.heading(&self.files.parts()?)
+    }
+}
+
+impl Source for FileSource {
+    fn name(&self) -> String {
+        self.files.name().to_owned()
+    }
+
+    fn fingerprint(&self) -> Result<Fingerprint, SourceError> {
+        let parts = self.files.look()?;
+        for part in &parts {
+            self.table.check(part)?;
+        }
+        let found = file::of(&parts)?;
+        self.files.keep(parts);
+        Ok(found)
+    }
+
+    fn compare(&self, before: &Fingerprint) -> Result<Change, SourceError> {
+        if self.files.is_missing() {
+            return Ok(Change::Changed(self.files.missing()));
+        }
+        let parts = self.files.look()?;
+        let change = file::compare(&parts, before, &|part, old_length| self.table.continued(part, old_length))?;
+        self.files.keep(parts);
+        Ok(change)
+    }
+
+    fn open(&self, starts: &Starts) -> Result<Box<dyn Records>, SourceError> {
+        self.table.open(self.files.name(), self.files.parts()?, self.step, self.max, starts.clone())
+    }
+
+    fn count(&self) -> Result<Option<u64>, SourceError> {
+        self.table.count(&self.files.parts()?).map(Some)
+    }
+
+    fn inspect(&self, record: &Record) -> Result<Inspected, (SkipReason, String)> {
+        let is_empty_missing = self.table.is_empty_missing();
+        let looking = Looking { key: self.key.as_deref(), forbidden: &self.forbidden, is_empty_missing };
+        let looked = self.table.inspect(record).and_then(|text| looking.at(text));
+        looked.map_err(|(reason, what)| (reason, format!("{}: {what}", self.place_of(record))))
+    }
+}
+
+/// A format without its own type.
+trait Table: Send + Sync {
+    fn noun(&self) -> &'static str;
+    fn check(&self, part: &Part) -> Result<(), SourceError>;
+    fn continued(&self, part: &Part, old_length: u64) -> Result<Option<String>, SourceError>;
+    fn heading(&self, parts: &[Part]) -> Result<Option<Heading>, SourceError>;
+    fn inspect<'r>(&self, record: &'r Record) -> Result<&'r str, (SkipReason, String)>;
+    fn is_empty_missing(&self) -> bool;
+    fn first(&self, parts: &[Part], step: StepNumber, max: ByteSize) -> Result<Option<Record>, SourceError>;
+    fn count(&self, parts: &[Part]) -> Result<u64, SourceError>;
+    fn open(
+        &self,
+        name: &str,
+        parts: Arc<[Part]>,
+        step: StepNumber,
+        max: ByteSize,
+        starts: Starts,
+    ) -> Result<Box<dyn Records>, SourceError>;
+}
+
+struct Of<F>(Arc<F>);
+
+impl<F: Format> Table for Of<F> {
+    fn noun(&self) -> &'static str {
+        self.0.words().noun
+    }
+
+    fn check(&self, part: &Part) -> Result<(), SourceError> {
+        self.0.check(part)
+    }
+
+    fn continued(&self, part: &Part, old_length: u64) -> Result<Option<String>, SourceError> {
+        self.0.continued(part, old_length)
+    }
+
+    fn heading(&self, parts: &[Part]) -> Result<Option<Heading>, SourceError> {
+        self.0.heading(parts)
+    }
+
+    fn inspect<'r>(&self, record: &'r Record) -> Result<&'r str, (SkipReason, String)> {
+        self.0.inspect(record)
+    }
+
+    fn is_empty_missing(&self) -> bool {
+        self.0.is_empty_missing()
+    }
+
+    fn first(&self, parts: &[Part], step: StepNumber, max: ByteSize) -> Result<Option<Record>, SourceError> {
+        /// Longer records are rare, and nothing depends on this one.
+        const NEAR: usize = 1 << 20;
+        let reading = Reading { format: Arc::clone(&self.0), parts: Arc::from([]), step, max };
+        for part in parts {
+            let mut begun = reading.start(part, &Starts::new())?;
+            let (mut reads, mut n_read) = (Vec::new(), 0);
+            while n_read < NEAR {
+                let block = begun.reader.block(BLOCK).map_err(|error| broken(part, &error))?;
+                let (is_over, n) = (block.is_empty(), block.len());
+                let Begun { splitter, .. } = &mut begun;
+                let cut = if is_over { splitter.finish(&mut reads) } else { splitter.push(&block.into(), &mut reads) };
+                let mut sound = reads.drain(..).filter(|read| read.flaw.is_none()).map(|read| read.record);
+                if let Some(found) = sound.find(|record| !record.bytes.trim_ascii().is_empty()) {
+                    return Ok(Some(found));
+                }
+                cut.map_err(SourceError)?;
+                n_read += n;
+                if is_over {
+                    break;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn count(&self, parts: &[Part]) -> Result<u64, SourceError> {
+        let mut n = 0;
+        for part in parts {
+            n += count(&*self.0, part)?;
+        }
+        Ok(n)
+    }
+
+    fn open(
+        &self,
+        name: &str,
+        parts: Arc<[Part]>,
+        step: StepNumber,
+        max: ByteSize,
+        starts: Starts,
+    ) -> Result<Box<dyn Records>, SourceError> {
+        Reading { format: Arc::clone(&self.0), parts, step, max }.aside(name, starts)
+    }
+}

@@ -1,0 +1,3 @@
+//! What holds for tables of any format.
+
+mod compose;
