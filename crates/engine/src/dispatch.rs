@@ -85,6 +85,8 @@ const MAX_READY: usize = 256;
 const MAX_BACKOFF: usize = 8192;
 /// So much memory may the items that are not in flight hold, beyond a first one.
 const MAX_HELD: usize = 32 << 20;
+/// A time that a run waits for is told again when it has moved by so much.
+const MOVED: Duration = Duration::from_secs(1);
 /// So many answers may be here without being durable.
 const MAX_UNCOMMITTED: usize = 2048;
 
@@ -157,6 +159,7 @@ pub(crate) async fn run_pass(
         waiting: None,
         is_full: false,
         told: None,
+        told_until: None,
         projector: Projector::new(pass.sink),
         is_complete: true,
         is_paused: false,
@@ -208,6 +211,7 @@ struct Flowing<'a> {
     /// Whether the run itself, and not a lane, has no room.
     is_full: bool,
     told: Option<Waiting>,
+    told_until: Option<Instant>,
     projector: Projector,
     /// Whether nothing was left for another pass.
     is_complete: bool,
@@ -459,13 +463,24 @@ impl Flowing<'_> {
             None if !self.parked.is_empty() => Some(Waiting::Parked),
             None => None,
         };
-        if reason != self.told {
-            let until = self.next_timer().map(|at| {
+        // A run that is merely busy comes by here many times a second, and waits for no time that anybody would look at.
+        let at = match &reason {
+            None | Some(Waiting::Width) => None,
+            Some(_) => self.next_timer(),
+        };
+        let has_moved = match (at, self.told_until) {
+            (Some(at), Some(told)) => {
+                at.saturating_duration_since(told) >= MOVED || told.saturating_duration_since(at) >= MOVED
+            }
+            (at, told) => at.is_some() != told.is_some(),
+        };
+        if reason != self.told || has_moved {
+            let until = at.map(|at| {
                 let wait = millis(at.saturating_duration_since(Instant::now()));
                 Timestamp(self.context.clock.now().0 + wait)
             });
             self.context.reporter.on(&Event::Waits { step: self.step, reason: reason.clone(), until });
-            self.told = reason;
+            (self.told, self.told_until) = (reason, at);
         }
     }
 }

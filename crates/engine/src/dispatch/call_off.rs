@@ -13,7 +13,6 @@ impl Flowing<'_> {
             Control::Run | Control::Pause => {}
             Control::Cancel => self.is_called_off = true,
             Control::Drain => {
-                self.context.reporter.on(&Event::Draining { in_flight: self.n_in_flight as u64 });
                 self.stop(StopReason::Interrupted);
                 // A stop that had time has a grace period from now on.
                 self.stop_at.get_or_insert_with(|| Instant::now() + self.flow.grace);
@@ -31,6 +30,7 @@ impl Flowing<'_> {
             self.stopping = Some(reason);
             self.stop_at = Some(Instant::now() + self.flow.grace);
             self.fed = None;
+            self.context.reporter.on(&Event::Draining { in_flight: self.n_in_flight as u64 });
         }
     }
 
