@@ -121,7 +121,7 @@ impl Words {
             match piece {
                 Piece::Literal(literal) => {
                     is_quoted ^= literal.matches('`').count() % 2 == 1;
-                    filled.push_str(literal);
+                    push(&mut filled, literal);
                 }
                 Piece::Hole(hole) => {
                     let Some((from, value)) = captured.iter().find(|(from, _)| from.name == hole.name) else {
@@ -134,8 +134,9 @@ impl Words {
                         _ => self.part(value, depth + 1, false),
                     };
                     match translated {
-                        Some(translated) => filled.push_str(&padded(translated, value)),
-                        None => filled.push_str(value),
+                        Some(translated) => push(&mut filled, &padded(translated, value)),
+                        None if is_quoted => filled.push_str(value),
+                        None => push(&mut filled, value),
                     }
                 }
             }
@@ -145,6 +146,14 @@ impl Words {
 
     /// Translates a text of several sentences, or of several parts.
     fn parts(&self, text: &str, depth: usize) -> Option<String> {
+        // A label before a sentence is the label of all of it.
+        if let [label, _, ..] = *split(text, ": ")
+            && !label.contains(['\n', ';'])
+            && let Some(rest) = self.whole(&text[label.len() + 2..], depth + 1)
+        {
+            let label = self.part(label, depth + 1, true).unwrap_or_else(|| label.to_owned());
+            return Some(format!("{label}：{rest}"));
+        }
         for (separator, chinese) in SEPARATORS {
             let parts = split(text, separator);
             if parts.len() < 2 || parts.len() > MAX_PARTS {
@@ -185,7 +194,9 @@ impl Words {
             start = end;
         }
         is_changed.then(|| {
-            let mut out = translated.join(chinese);
+            // Names in a row are a list.
+            let is_list = separator == ", " && translated.iter().all(|part| part.starts_with('`'));
+            let mut out = translated.join(if is_list { "、" } else { chinese });
             if separator == ". " && parts.last().is_some_and(|last| last.ends_with('.')) && out.ends_with('.') {
                 out.truncate(out.len() - 1);
                 out.push('。');
@@ -234,6 +245,23 @@ fn split<'t>(text: &'t str, separator: &str) -> Vec<&'t str> {
     }
     parts.push(&text[start..]);
     parts
+}
+
+/// Adds a piece of a sentence: Chinese and other words are parted by a space, Chinese words are not.
+fn push(filled: &mut String, piece: &str) {
+    let is_chinese = |c: char| ('\u{4e00}'..='\u{9fff}').contains(&c);
+    let is_other = |c: char| c.is_ascii_alphanumeric() || c == '`';
+    let (before, after) = (filled.chars().next_back(), piece.chars().next());
+    if let (Some(before), Some(after)) = (before, after) {
+        if (is_chinese(before) && is_other(after)) || (is_other(before) && is_chinese(after)) {
+            filled.push(' ');
+        }
+        let joined = piece.strip_prefix(' ').filter(|rest| rest.starts_with(is_chinese));
+        if let Some(rest) = joined.filter(|_| is_chinese(before)) {
+            return filled.push_str(rest);
+        }
+    }
+    filled.push_str(piece);
 }
 
 /// Fills a translation up to the width that a column had.

@@ -16,3 +16,4 @@ mod report;
 mod resume;
 mod secrets;
 mod seeing;
+mod words;

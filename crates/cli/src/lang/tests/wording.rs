@@ -35,8 +35,8 @@ fn the_sentence_that_says_most_is_meant() {
         ("the file {a}: {b}", "文件{a}：{b}"),
         ("the file {a}: it is gone", "文件{a}不见了"),
     ]);
-    assert_eq!(words.translate("the file x: it is gone"), "文件x不见了");
-    assert_eq!(words.translate("the file x: it is there"), "文件x：it is there");
+    assert_eq!(words.translate("the file x: it is gone"), "文件 x 不见了");
+    assert_eq!(words.translate("the file x: it is there"), "文件 x：it is there");
 }
 
 #[test]
