@@ -33,6 +33,8 @@ pub(super) struct Example {
     pub(super) upstream: Option<String>,
     pub(super) message: String,
     pub(super) excerpt: Option<String>,
+    /// It took the answer to another record's request, which says the same and has more to show.
+    is_duplicate: bool,
 }
 
 /// Examples of each kind, the first ones in the order of the journal.
@@ -51,6 +53,13 @@ impl Examples {
             _ => return,
         };
         let held = self.held.entry(why).or_default();
+        let is_duplicate = outcome.same_as.is_some();
+        if held.len() >= HELD
+            && !is_duplicate
+            && let Some(other) = held.iter().rposition(|example| example.is_duplicate)
+        {
+            held.remove(other);
+        }
         if held.len() < HELD {
             held.push(Example {
                 key: outcome.key,
@@ -59,6 +68,7 @@ impl Examples {
                 upstream: outcome.meta.upstream.clone(),
                 message: cut(message, MESSAGE),
                 excerpt: excerpt(raw),
+                is_duplicate,
             });
         }
     }
@@ -75,12 +85,12 @@ impl Examples {
         self.held.get(&why).map_or(0, Vec::len)
     }
 
-    /// Returns the examples of one kind: those that say different things first.
+    /// Returns the examples of one kind: before all others those that were asked for, and that say different things.
     pub(super) fn of(&self, why: Why) -> Vec<&Example> {
         let Some(held) = self.held.get(&why) else { return Vec::new() };
         let is_first = |n: usize| held[..n].iter().all(|other| other.message != held[n].message);
         let mut order: Vec<usize> = (0..held.len()).collect();
-        order.sort_by_key(|n| !is_first(*n));
+        order.sort_by_key(|n| (held[*n].is_duplicate, !is_first(*n)));
         order.truncate(SHOWN);
         order.sort_unstable();
         order.into_iter().map(|n| &held[n]).collect()
@@ -161,6 +171,21 @@ mod tests {
         examples.settle(&outcome(3), &[]);
         examples.reopen(&outcome(4).key);
         assert_eq!(lines(&examples), [0, 1, 5]);
+    }
+
+    #[test]
+    fn records_that_were_asked_for_are_shown_rather_than_those_that_took_their_answers() {
+        let mut examples = Examples::default();
+        for position in 0..40 {
+            let mut outcome = failed(position, &format!("the identical request of line {position} failed"));
+            outcome.same_as = Some(outcome.key);
+            examples.settle(&outcome, &[]);
+        }
+        for position in [50, 60] {
+            examples.settle(&failed(position, "no answer"), &[]);
+        }
+        let shown = examples.of(Why::Failed(FailureKind::Timeout, None));
+        assert_eq!(shown.iter().map(|example| example.key.position).collect::<Vec<_>>(), [0, 50, 60]);
     }
 
     #[test]

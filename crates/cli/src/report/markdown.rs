@@ -86,8 +86,9 @@ fn share(parts: &[(Tone, f64)]) -> String {
 
 fn write_example(example: &Shown, out: &mut String) {
     let message = if example.message.is_empty() { String::new() } else { format!(": {}", escaped(&example.message)) };
-    out.push_str(&format!("\n- {}{message}\n\n", escaped(&example.place)));
+    out.push_str(&format!("\n- {}{message}\n", escaped(&example.place)));
     if let Some((label, answer)) = &example.answer {
+        out.push('\n');
         if !label.is_empty() {
             out.push_str(&format!("  {label}\n\n"));
         }
