@@ -1,7 +1,7 @@
 //! The guide is followed: what a page shows is put in place, its commands are run, and what it says of them is said.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -25,7 +25,7 @@ fn status_of(line: &str) -> i32 {
 
 /// Programs that a command needs and this machine does not have.
 fn lacks(line: &str) -> Vec<&str> {
-    const OTHERS: [&str; 6] = ["jq", "gzip", "zstd", "iconv", "curl", "timeout"];
+    const OTHERS: [&str; 6] = ["jq", "gzip", "zcat", "iconv", "curl", "timeout"];
     let is_there = |program: &str| {
         let path = std::env::var_os("PATH").unwrap_or_default();
         std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
@@ -60,6 +60,8 @@ struct Reader {
     said: Vec<String>,
     /// Commands that go on behind the others. Dropped, they are killed.
     behind: Vec<Running>,
+    /// Pipelines that no command has named yet, and where they are shown.
+    pipelines: BTreeMap<String, String>,
     n_run: usize,
 }
 
@@ -76,7 +78,14 @@ impl Reader {
         );
         story.set("GUIDE_PATH", path.expect("folders can be joined").to_str().expect("they are text"));
         story.set("OPENAI_BASE_URL", &story.vendor.base_url());
-        Self { story, exported: String::new(), said: Vec::new(), behind: Vec::new(), n_run: 0 }
+        Self {
+            story,
+            exported: String::new(),
+            said: Vec::new(),
+            behind: Vec::new(),
+            pipelines: BTreeMap::new(),
+            n_run: 0,
+        }
     }
 
     fn read(&mut self, block: &Block) {
@@ -90,12 +99,19 @@ impl Reader {
             ("sh", about) => assert_eq!(about, "by_hand", "{}", block.place),
             ("text", "") | (_, "") => {}
             ("text", "said") => self.compare(block),
-            (_, file) => self.story.write(file, &block.text),
+            (_, file) => {
+                let is_new = !self.story.has(file);
+                self.story.write(file, &block.text);
+                if is_new && block.text.starts_with("version:") {
+                    self.pipelines.insert(file.to_owned(), block.place.clone());
+                }
+            }
         }
     }
 
     #[expect(clippy::print_stderr, reason = "what is left out is never left out silently")]
     fn run(&mut self, place: &str, line: &str) {
+        self.pipelines.retain(|file, _| !line.contains(file.as_str()));
         let lacking = lacks(line);
         if !lacking.is_empty() {
             assert!(std::env::var_os("CI").is_none(), "{place}: CI must have {lacking:?}");
@@ -149,6 +165,7 @@ fn every_page_of_the_guide_can_be_followed() {
             scope.spawn(move || {
                 let mut reader = Reader::new();
                 blocks_of(&page).iter().for_each(|block| reader.read(block));
+                assert!(reader.pipelines.is_empty(), "nobody runs these: {:?}", reader.pipelines);
                 reader.n_run
             })
         };
@@ -178,7 +195,9 @@ fn every_command_of_the_readme_on_an_example_works() {
 fn every_page_shows_the_same_in_both_languages() {
     for english in documents() {
         let name = english.to_string_lossy().into_owned();
-        let Some(stem) = name.strip_suffix(".md").filter(|stem| !stem.ends_with(".zh-CN")) else { continue };
+        let Some(stem) = name.strip_suffix(".md").filter(|stem| !stem.ends_with(".zh-CN")) else {
+            continue;
+        };
         let chinese = PathBuf::from(format!("{stem}.zh-CN.md"));
         assert!(chinese.is_file(), "{name} has no twin in Chinese");
         let (ours, theirs) = (blocks_of(&english), blocks_of(&chinese));
