@@ -48,6 +48,13 @@ pub(crate) struct Pipeline {
     pub(crate) finish: Finish,
 }
 
+impl Pipeline {
+    /// Returns whether a step reads standard input.
+    pub(crate) fn is_piped(&self) -> bool {
+        self.steps.0.iter().any(|(_, step)| step.source.table.is_standard_input())
+    }
+}
+
 /// Steps by name, in the order of the file.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Steps(pub(crate) Vec<(String, StepConfig)>);

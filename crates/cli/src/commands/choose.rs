@@ -26,13 +26,24 @@ pub(super) fn choose(args: &Run, ready: &Ready, clock: &dyn Clock, may_change: &
     })?;
     let identity_parts = identity::parts(ready);
     let latest = latest(state, ready, args.task_id.as_deref())?;
+    // What comes through a pipe is another input each time; a run that is gone on with has kept its own.
+    let is_piped = ready.pipeline.is_piped();
+    let begins_anew = args.fresh || (is_piped && !args.resume && args.task_id.is_none());
     let found = match latest {
-        Some(found) if !args.fresh => found,
+        Some(found) if !begins_anew => found,
         Some(_) | None if args.resume => {
             let message = format!("there is no run of `{}` to go on with; leave --resume out", ready.pipeline.name);
             return Err(ConfigurationError(message).into());
         }
         earlier => {
+            if let (Some((folder, manifest)), true, false) = (&earlier, is_piped, args.fresh)
+                && manifest.n_records.len() < manifest.n_steps
+            {
+                talk::say(format!(
+                    "run {} is not finished, and has its standard input kept: `--resume` goes on with it",
+                    folder.id()
+                ));
+            }
             if let (Some((folder, _)), Some(_)) = (&earlier, &args.task_id) {
                 let id = folder.id();
                 let message = format!(

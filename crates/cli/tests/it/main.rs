@@ -10,6 +10,7 @@ mod bad_input;
 mod commands;
 mod examples;
 mod faults;
+mod formats;
 mod main_job;
 mod money;
 mod report;

@@ -122,6 +122,10 @@ impl Working<'_> {
         add("--state", (state != Path::new(".tidemill")).then(|| state.display().to_string()));
         add("--task-id", self.args.task_id.clone());
         add("--limit", self.args.limit.map(|limit| limit.to_string()));
+        if self.ready.pipeline.is_piped() {
+            // Its standard input was kept; without the word a new run would want to read another one.
+            command.push_str(" --resume");
+        }
         command
     }
 
