@@ -3,8 +3,8 @@
 mod again;
 mod check;
 mod choose;
-mod diff;
 mod completions;
+mod diff;
 mod dry_run;
 mod estimate;
 mod messages;
