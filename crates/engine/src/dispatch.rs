@@ -144,6 +144,7 @@ pub(crate) async fn run_pass(
         duplicates: pass.requests.map(Duplicates::new),
         candidates: pass.flow.until.map(Candidates::new),
         samples: samples as usize,
+        ends_each: u64::from(pass.flow.until.map_or(samples, |until| until.accepted)),
         flow: pass.flow,
         feeding: Some(tokio::spawn(feed.run(sender))),
         fed: Some(fed),
@@ -193,6 +194,8 @@ struct Flowing<'a> {
     candidates: Option<Candidates>,
     /// How often each record is worked on: so many items at the front of the line may want different lanes.
     samples: usize,
+    /// How many ends each record is expected to have: for those who look at the progress.
+    ends_each: u64,
     jitter: Jitter,
     feeding: Option<JoinHandle<Result<FedAll, EngineError>>>,
     fed: Option<mpsc::Receiver<Vec<Fed>>>,
@@ -258,7 +261,7 @@ impl Flowing<'_> {
                     self.feeding = None;
                     let fed_all = ended.map_err(defect)??;
                     if self.stopping.is_none() {
-                        let n_records = fed_all.n_records;
+                        let n_records = fed_all.n_records.saturating_mul(self.ends_each);
                         self.context.reporter.on(&Event::SourceRead { step: self.step, n_records });
                     }
                     self.fed_all = Some(fed_all);

@@ -189,7 +189,8 @@ pub async fn run_step(step: Step, context: &Context, recovered: &mut Recovered) 
         n_asked_again: recovered.n_asked_again_before,
     });
 
-    let _counting = count(number, &source, handler.samples(), limit, &context.reporter);
+    let ends_each = flow.until.map_or_else(|| handler.samples().max(1), |until| until.accepted);
+    let _counting = count(number, &source, ends_each, limit, &context.reporter);
 
     // A pass reads the source once. Members of a chunk that came back without an answer are left for the next pass,
     // which finds them like a restart would; budgets see to it that passes end.
@@ -232,7 +233,7 @@ pub async fn run_step(step: Step, context: &Context, recovered: &mut Recovered) 
 fn count(
     step: StepNumber,
     source: &Arc<dyn Source>,
-    samples: u32,
+    ends_each: u32,
     limit: Option<u64>,
     reporter: &Arc<dyn Reporter>,
 ) -> Counting {
@@ -241,7 +242,7 @@ fn count(
         // A source that cannot be counted cannot be read either, which is told where it is read.
         let counted = tokio::task::spawn_blocking(move || source.count()).await;
         if let Ok(Ok(Some(n))) = counted {
-            let n_records = n.min(limit.unwrap_or(u64::MAX)).saturating_mul(u64::from(samples.max(1)));
+            let n_records = n.min(limit.unwrap_or(u64::MAX)).saturating_mul(u64::from(ends_each));
             reporter.on(&Event::Counted { step, n_records });
         }
     }))

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     args::{Cancel, Existing, Reparse, Retry, Run},
+    compose::environment,
     exit::Exit,
 };
 
@@ -44,6 +45,6 @@ fn as_run(existing: &Existing) -> anyhow::Result<Run> {
         json: existing.json,
         progress: existing.progress,
         state: existing.state.clone(),
-        ..Run::of(manifest.file)
+        ..Run::of(environment::from_here(&manifest.file))
     })
 }

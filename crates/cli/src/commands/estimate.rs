@@ -118,7 +118,7 @@ pub(super) fn of_pipeline(args: &Estimate, shown: usize) -> anyhow::Result<Optio
         steps.push(runtime.block_on(of_step(&ready, number, args, known, shown))?);
     }
     runtime.shutdown_background();
-    Ok(Some(Estimated { pipeline: ready.pipeline.name.clone(), steps }))
+    Ok(Some(Estimated { pipeline: ready.pipeline.name, steps }))
 }
 
 /// Nobody is asked while it is estimated.
@@ -386,7 +386,8 @@ fn route_of(body: &[u8]) -> String {
 
 fn is_embeddings(body: &[u8]) -> bool {
     let mut has_input = false;
-    let _ = domain::json::members(std::str::from_utf8(body).unwrap_or_default(), |name, _| has_input |= name == "input");
+    let _ =
+        domain::json::members(std::str::from_utf8(body).unwrap_or_default(), |name, _| has_input |= name == "input");
     has_input
 }
 
@@ -460,8 +461,8 @@ pub(super) fn tell(estimated: &Estimated) {
         *total.entry(currency).or_default() += range.expected;
     }
     if estimated.steps.len() > 1 {
-        let sums: Vec<String> = total.iter().map(|(currency, picos)| format!("{} {currency}", amount(*picos))).collect();
+        let sums: Vec<String> =
+            total.iter().map(|(currency, picos)| format!("{} {currency}", amount(*picos))).collect();
         talk::say(format!("all steps: {}", sums.join(" + ")));
     }
 }
-

@@ -25,8 +25,8 @@ use crate::{
     talk,
 };
 pub(super) use before::Before;
-pub(super) use sample::{count, read_through};
 use opening::{Compared, compare, models_folder, open_journal};
+pub(super) use sample::{count, read_through};
 
 /// Runs a pipeline, or goes on with it.
 pub(super) fn run(args: &Run) -> anyhow::Result<Exit> {

@@ -1,6 +1,6 @@
 //! The environment: variables and files of keys. The one place that reads them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use gateway::{ConfigMistake, ModelsFile, Resolved};
 
@@ -24,4 +24,10 @@ pub(crate) fn locale() -> Option<String> {
 pub(crate) fn boot() -> u64 {
     let id = std::fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     if id.is_empty() { 0 } else { xxhash_rust::xxh3::xxh3_64(&id) }
+}
+
+/// Returns a path as it is reached from the working folder, where it lies below it.
+pub(crate) fn from_here(path: &Path) -> PathBuf {
+    let here = std::env::current_dir().ok();
+    here.and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path).to_owned()
 }

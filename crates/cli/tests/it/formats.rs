@@ -40,7 +40,8 @@ fn gzip(text: &str) -> Vec<u8> {
 fn every_untouched_cell_of_a_csv_file_is_the_text_it_was() {
     let csv = "\u{feff}id,phone,text,price\r\n001,+86 138,\"he said \"\"no\"\"\",1.10\r\n002,'07,\"two\r\nlines, and a comma\",\
                1e3\r\n003,,plain ,007\r\n";
-    let story = story(Script::default(), "csv: { path: in.csv }", "csv: { path: out/labels.csv, columns: { label: 标签 } }");
+    let story =
+        story(Script::default(), "csv: { path: in.csv }", "csv: { path: out/labels.csv, columns: { label: 标签 } }");
     story.write("in.csv", csv);
     story.run([]).says(0, &["3 succeeded"]);
     let out = story.text("out/labels.csv");
@@ -121,7 +122,10 @@ fn a_pipeline_stands_in_a_pipe() {
 #[test]
 fn an_array_of_objects_is_read_and_written_as_one() {
     let story = story(Script::default(), "json: { path: in.json }", "json: { path: out/labels.json }");
-    story.write("in.json", "[\n  {\"id\": 1, \"text\": \"a\", \"n\": 1.10},\n  {\"id\": 2, \"text\": \"b\", \"o\": {\"x\": [1, 2]}}\n]\n");
+    story.write(
+        "in.json",
+        "[\n  {\"id\": 1, \"text\": \"a\", \"n\": 1.10},\n  {\"id\": 2, \"text\": \"b\", \"o\": {\"x\": [1, 2]}}\n]\n",
+    );
     story.run([]).says(0, &["2 succeeded"]);
     let out = story.text("out/labels.json");
     let rows: Vec<serde_json::Value> = serde_json::from_str(&out).expect("it is an array");

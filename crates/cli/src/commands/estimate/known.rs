@@ -57,7 +57,7 @@ impl Known {
             }
             _ => {}
         })?;
-        for (_, step) in &mut known.steps {
+        for step in known.steps.values_mut() {
             step.settled = recovered.settled.clone();
         }
         known.none.settled = recovered.settled;

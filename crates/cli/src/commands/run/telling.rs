@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, path::Path};
 
 use anyhow::Context as _;
+use connect::Place;
 use domain::{
     StopReason,
     price::{Cost, PICOS},
 };
-use connect::Place;
 use engine::{Checked, StepAccount};
 use serde::Serialize;
 use store::Manifest;
