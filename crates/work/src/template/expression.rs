@@ -39,6 +39,13 @@ impl Expression {
         if text.trim().is_empty() {
             return Err("the expression is empty".to_owned());
         }
+        // The engine stops at what it does not know, and would take what stands before it for the whole.
+        let mut tokens = Rewriting { text, at: 0 };
+        while let Some(token) = tokens.next() {
+            if !token.is_ascii() && !token.starts_with(['"', '\'']) && !token.trim().is_empty() {
+                return Err(format!("`{token}` has no meaning here: words, quotes and marks are those of ASCII"));
+            }
+        }
         let whole = environment.compile_expression(text).map_err(|error| said(&error) + hint(text))?;
         let tried = [Value::from(()), Value::from_object(Anything(0))].into_iter();
         if let Some(error) = tried.filter_map(|record| whole.eval(record).err()).find(is_mistake) {
@@ -181,22 +188,26 @@ struct Segment<'t> {
     operand: String,
     /// The last word was `is`: a `not` behind it belongs to it.
     is_test: bool,
+    /// `in` is a comparison too, and left to the engine with all that it is chained to.
+    has_in: bool,
 }
 
-impl<'t> Segment<'t> {
+impl Segment<'_> {
     fn flush(&mut self, out: &mut String) {
-        let Self { done, operand, .. } = std::mem::take(self);
-        match done.as_slice() {
-            [(left, operator)] => out.push_str(&format!(" {COMPARED}({left}, '{operator}', {operand}) ")),
-            // None, or a chain, which the engine has a meaning of its own for.
-            chain => {
-                for (left, operator) in chain {
-                    out.push_str(left);
-                    out.push_str(operator);
-                }
-                out.push_str(&operand);
+        let Self { done, operand, has_in, .. } = std::mem::take(self);
+        if done.is_empty() || has_in {
+            for (left, operator) in done {
+                out.push_str(&left);
+                out.push_str(operator);
             }
+            out.push_str(&operand);
+            return;
         }
+        // A chain compares each with the next one: `1 < n < 9`.
+        let rights = done.iter().skip(1).map(|(left, _)| left.as_str()).chain([operand.as_str()]);
+        let pairs = done.iter().zip(rights);
+        let pairs = pairs.map(|((left, operator), right)| format!("{COMPARED}({left}, '{operator}', {right})"));
+        out.push_str(&format!(" ({}) ", pairs.collect::<Vec<_>>().join(" and ")));
     }
 }
 
@@ -233,7 +244,10 @@ impl<'t> Rewriting<'t> {
                     segment.flush(&mut out);
                     out.push_str(token);
                 }
-                _ => segment.operand.push_str(token),
+                _ => {
+                    segment.has_in |= token == "in";
+                    segment.operand.push_str(token);
+                }
             }
             if !token.trim().is_empty() {
                 segment.is_test = token == "is";
@@ -270,6 +284,7 @@ impl<'t> Rewriting<'t> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::{Value as Json, json, value::RawValue};
 
     use super::{super::value_of, *};
@@ -330,6 +345,11 @@ mod tests {
             ("big > 12345678901234567890122", true),
             ("lang > 'a'", true),
             ("record_json is defined", false),
+            ("9 < t < 11", true),
+            ("9 < t < nine", false),
+            ("3 < t == 10 <= n", true),
+            ("(lang in ['zh']) == yes", true),
+            ("2 in list == true", false),
         ] {
             assert_eq!(truth(text, &fields), Ok(expected), "{text}");
         }
@@ -341,6 +361,8 @@ mod tests {
             (" ", "the expression is empty"),
             ("a >", "unexpected end of input, expected expression"),
             ("a = 3", "unexpected input after expression; write `==` to compare"),
+            ("a == '中' 且 b", "`且` has no meaning here: words, quotes and marks are those of ASCII"),
+            ("a == “x”", "`“` has no meaning here: words, quotes and marks are those of ASCII"),
             ("(a == 'x' && b)", "unexpected end of input, expected `)`; write `and` instead of `&&`"),
             ("a %}{% if b", "unexpected `}`"),
             ("a|uper > 3", "unknown filter: filter uper is unknown"),
@@ -350,6 +372,60 @@ mod tests {
             ),
         ] {
             assert_eq!(Expression::new(text).map(|_| ()).unwrap_err(), expected, "{text}");
+        }
+    }
+
+    /// Conditions over the numbers `a`, `b` and the list of numbers `l`.
+    fn condition() -> impl Strategy<Value = String> {
+        let operand = prop_oneof![
+            Just("a".to_owned()),
+            Just("b".to_owned()),
+            (0..5_i32).prop_map(|n| n.to_string()),
+            Just("-a".to_owned()),
+            Just("a + b".to_owned()),
+            Just("l|length".to_owned()),
+            Just("l[0] * 2".to_owned()),
+            Just("(b)".to_owned()),
+            Just("[a, b]|max".to_owned()),
+        ];
+        let operator = prop_oneof![Just("<"), Just("<="), Just(">"), Just(">="), Just("=="), Just("!=")];
+        let compared =
+            (operand.clone(), prop::collection::vec((operator, operand.clone()), 0..3)).prop_map(|(first, rest)| {
+                rest.iter().fold(first, |all, (operator, next)| format!("{all} {operator} {next}"))
+            });
+        let within =
+            (operand, any::<bool>()).prop_map(|(one, is)| format!("{one} {}in l", if is { "" } else { "not " }));
+        let leaf = prop_oneof![4 => compared, 1 => within, 1 => Just("(a is defined)".to_owned()), 1 => Just("('<' is not none)".to_owned())];
+        leaf.prop_recursive(3, 24, 3, |inner| {
+            let two = (inner.clone(), inner.clone());
+            prop_oneof![
+                two.clone().prop_map(|(one, other)| format!("{one} and {other}")),
+                two.clone().prop_map(|(one, other)| format!("{one} or {other}")),
+                inner.clone().prop_map(|one| format!("not {one}")),
+                inner.clone().prop_map(|one| format!("({one})")),
+                two.prop_map(|(one, other)| format!("({one}) == ({other})")),
+                (inner.clone(), inner.clone(), inner)
+                    .prop_map(|(one, other, third)| format!("({one} if {other} else {third})")),
+            ]
+        })
+    }
+
+    proptest! {
+        /// Of numbers an expression says what the engine says, however its comparisons are rewritten.
+        #[test]
+        fn numbers_are_compared_as_the_engine_compares_them(text in condition(), a in 0..5, b in -2..5) {
+            let fields = record(&json!({"a": a, "b": b, "l": [a, 3]}));
+            let engines = environment().compile_expression(&text).unwrap().eval(&fields).unwrap().is_true();
+            prop_assert_eq!(Expression::new(&text).unwrap().is_true(&fields), Ok(engines), "{}", text);
+        }
+
+        /// Whatever is written where an expression belongs, it is one or is told to be none.
+        #[test]
+        fn any_text_is_an_expression_or_is_told_to_be_none(text in "[ab39'\"=<>!&|(){}\\[\\]%#.,: \\\\é]{0,16}") {
+            if let Ok(expression) = Expression::new(&text) {
+                let fields = record(&json!({"a": 1, "b": "x"}));
+                let _ = (expression.is_true(&fields), expression.json(&fields));
+            }
         }
     }
 

@@ -1,10 +1,10 @@
 //! The language of templates.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{borrow::Cow, cmp::Ordering, fmt, sync::Arc};
 
 use minijinja::{
     Environment, Error, ErrorKind, State, UndefinedBehavior, Value, escape_formatter,
-    value::{Enumerator, Object, ValueKind},
+    value::{DynObject, Enumerator, Object, ValueKind},
 };
 
 use super::value::to_json;
@@ -109,8 +109,12 @@ impl Object for Anything {
     }
 
     fn render(self: &Arc<Self>, _: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // What is in it twice over, all the way down, would take long to print.
+        // What is in it twice over, all the way down, would take long to print, or to compare.
         Ok(())
+    }
+
+    fn custom_cmp(self: &Arc<Self>, _: &DynObject) -> Option<Ordering> {
+        Some(Ordering::Equal)
     }
 
     fn call_method(self: &Arc<Self>, _: &mut State<'_, '_>, method: &str, _: &[Value]) -> Result<Value, Error> {

@@ -10,7 +10,7 @@ use domain::{
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Inputs, Scripted, asking, attempt, handler, output, record, saying};
+use super::{Inputs, PromptHandler, Scripted, asking, attempt, handler, output, record, saying};
 
 fn judged(config: Value, body: &str) -> Result<String, String> {
     let raw = Bytes::copy_from_slice(body.as_bytes());
@@ -213,8 +213,14 @@ proptest! {
     /// No body whatever makes the judge fail otherwise than with a failure.
     #[test]
     fn any_bytes_are_judged(body in prop::collection::vec(any::<u8>(), 0..200), text in any::<String>()) {
-        let handler = handler(json!({"template": "x", "output": output()}));
-        let is_judged = |raw: Bytes| matches!(handler.judge(&record("{}"), raw, 1, AnswerMeta::default()), Ended::Failed(..) | Ended::Done(_));
+        let everything = json!({"template": "x", "output": output(), "derive": {"a": "{{ answer }}{{ text }}"},
+            "keep": {"reasoning": "b", "tool_calls": "c"}, "answers": {"length": "accept", "pattern": "a"},
+            "until_accepted": {"accepted": 1, "candidates": 2, "where": "answer.score > 3"}});
+        let text_alone = json!({"template": "x", "answers": {"empty": "accept", "refused": "accept", "length": "accept"},
+            "keep": {"answer": "b"}});
+        let handlers = [json!({"template": "x", "output": output()}), everything, text_alone].map(handler);
+        let judges = |handler: &PromptHandler, raw: Bytes| matches!(handler.judge(&record("{}"), raw, 1, AnswerMeta::default()), Ended::Failed(..) | Ended::Done(_));
+        let is_judged = |raw: Bytes| handlers.iter().all(|handler| judges(handler, raw.clone()));
         prop_assert!(is_judged(body.into()));
         prop_assert!(is_judged(saying(&text).into()));
         let fenced = format!("```json {{\"a\":{text}}}");
