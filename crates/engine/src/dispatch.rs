@@ -144,7 +144,7 @@ pub(crate) async fn run_pass(
         duplicates: pass.requests.map(Duplicates::new),
         candidates: pass.flow.until.map(Candidates::new),
         samples: samples as usize,
-        ends_each: u64::from(pass.flow.until.map_or(samples, |until| until.accepted)),
+        ends_each: u64::from(samples),
         flow: pass.flow,
         feeding: Some(tokio::spawn(feed.run(sender))),
         fed: Some(fed),
@@ -260,7 +260,8 @@ impl Flowing<'_> {
                 ended = join(&mut self.feeding), if self.feeding.is_some() => {
                     self.feeding = None;
                     let fed_all = ended.map_err(defect)??;
-                    if self.stopping.is_none() {
+                    // How many candidates will be asked for is known at the end alone.
+                    if self.stopping.is_none() && self.candidates.is_none() {
                         let n_records = fed_all.n_records.saturating_mul(self.ends_each);
                         self.context.reporter.on(&Event::SourceRead { step: self.step, n_records });
                     }

@@ -189,8 +189,9 @@ pub async fn run_step(step: Step, context: &Context, recovered: &mut Recovered) 
         n_asked_again: recovered.n_asked_again_before,
     });
 
-    let ends_each = flow.until.map_or_else(|| handler.samples().max(1), |until| until.accepted);
-    let _counting = count(number, &source, ends_each, limit, &context.reporter);
+    // How many candidates will be asked for is known at the end alone.
+    let ends_each = handler.samples().max(1);
+    let _counting = flow.until.is_none().then(|| count(number, &source, ends_each, limit, &context.reporter));
 
     // A pass reads the source once. Members of a chunk that came back without an answer are left for the next pass,
     // which finds them like a restart would; budgets see to it that passes end.

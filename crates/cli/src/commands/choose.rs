@@ -7,6 +7,9 @@ use store::{Locked, Manifest, RunFolder, RunLock, Turn};
 
 use crate::{args::Run, clock, compose::identity, exit::ConfigurationError, pipeline::Ready, talk};
 
+/// The parts of a prompt that judge answers and ask nothing: `reparse` may change them.
+pub(super) const JUDGING: &[&str] = &["output", "derive", "keep", "answers", "until_accepted"];
+
 /// The run to work on, locked.
 pub(super) struct Chosen {
     pub(super) folder: RunFolder,
@@ -77,12 +80,30 @@ pub(super) fn choose(args: &Run, ready: &Ready, clock: &dyn Clock, may_change: &
         drop(lock);
         return begin(args, ready, identity_parts, clock.now());
     }
-    let message = format!(
-        "run {} is not finished, and the pipeline has changed since it began: {what}.\n\
-         Answers to the old and the new question must not be mixed. Either undo the change and run again to go on, or \
-         start over with --fresh (the old run is kept).",
-        folder.id()
-    );
+    let id = folder.id();
+    let judges = |part: &String| {
+        let key = part.split_once(".work.prompt.").map(|(_, key)| key);
+        key.is_some_and(|key| JUDGING.contains(&key))
+    };
+    let message = if differences.iter().all(judges) {
+        format!(
+            "the pipeline has changed since it began run {id}, and only in how answers are judged: {what}.\n`tidemill \
+             reparse {id}` applies that to the answers that are there; --fresh starts over (the old run is kept)."
+        )
+    } else if is_done {
+        format!(
+            "run {id} is done, and the pipeline has changed since it began: {what}.\n\
+             Answers to the old and the new question must not be mixed. Either undo the change, or start over with \
+             --fresh (the old run is kept)."
+        )
+    } else {
+        format!(
+            "run {} is not finished, and the pipeline has changed since it began: {what}.\n\
+             Answers to the old and the new question must not be mixed. Either undo the change and run again to go on, or \
+             start over with --fresh (the old run is kept).",
+            folder.id()
+        )
+    };
     Err(ConfigurationError(message).into())
 }
 

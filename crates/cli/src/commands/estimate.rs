@@ -51,6 +51,8 @@ pub(crate) struct StepEstimate {
     pub(crate) answered: u64,
     /// Requests that are left to ask.
     pub(crate) requests: u64,
+    /// Whether these are the most: candidates are asked for only as far as they are needed.
+    pub(crate) is_at_most: bool,
     /// Tokens of the prompts of those.
     pub(crate) prompt_tokens: u64,
     /// Tokens of a prompt: the median, nine of ten, and the longest one counted.
@@ -83,6 +85,8 @@ pub(crate) enum AnswerEstimate {
     Given { tokens: u64 },
     /// At most what the request allows.
     AtMost { tokens: u64 },
+    /// There are none: embeddings are asked for.
+    Nothing,
     /// Nothing is known.
     #[default]
     Unknown,
@@ -158,6 +162,7 @@ struct Counting<'a> {
     counted_answered: u64,
     billed_answered: u64,
     distinct: Option<Distinct>,
+    is_embeddings: bool,
 }
 
 #[derive(Default)]
@@ -197,7 +202,9 @@ async fn of_step(
         counted_answered: 0,
         billed_answered: 0,
         distinct: work.dedupes.then(Distinct::default),
+        is_embeddings: false,
     };
+    counting.estimate.is_at_most = work.until.is_some();
     let mut records = source.open(&Starts::new())?;
     let mut told = Instant::now();
     'source: loop {
@@ -272,7 +279,10 @@ impl Counting<'_> {
         let is_counted = usage.is_some() || (!is_answered && self.n_planned.is_multiple_of(self.every));
         let route = route_of(body);
         let tokens = match is_counted {
-            true if is_embeddings(body) => Some(self.tokenizer(&route).count_embeddings_body(body)),
+            true if is_embeddings(body) => {
+                self.is_embeddings = true;
+                Some(self.tokenizer(&route).count_embeddings_body(body))
+            }
             true => Some(self.tokenizer(&route).count_chat_body(body)),
             false => None,
         };
@@ -322,6 +332,7 @@ impl Counting<'_> {
         estimate.billed_per_counted = ratio;
         let retried = self.known.billed_per_answer();
         estimate.answer = match (self.known.answer_tokens(), args.answer_tokens, self.max_tokens) {
+            _ if self.is_embeddings => AnswerEstimate::Nothing,
             (_, Some(tokens), _) => AnswerEstimate::Given { tokens },
             (Some((tokens, answers)), None, _) => AnswerEstimate::Measured { tokens, answers },
             (None, None, Some(tokens)) => AnswerEstimate::AtMost { tokens },
@@ -330,6 +341,7 @@ impl Counting<'_> {
         let answer = match estimate.answer {
             AnswerEstimate::Measured { tokens, .. } => Some(tokens),
             AnswerEstimate::Given { tokens } | AnswerEstimate::AtMost { tokens } => Some(tokens as f64),
+            AnswerEstimate::Nothing => Some(0.0),
             AnswerEstimate::Unknown => None,
         };
         for (route, of_route) in &self.routes {
@@ -427,8 +439,15 @@ pub(super) fn tell(estimated: &Estimated) {
             "step {}: {}, {} to ask{rest}",
             step.step,
             counted(step.records, "record"),
-            counted(step.requests, "request")
+            if step.is_at_most {
+                format!("at most {}", counted(step.requests, "request"))
+            } else {
+                counted(step.requests, "request")
+            }
         ));
+        if step.requests == 0 {
+            continue;
+        }
         let billed = match step.billed_per_counted {
             Some(ratio) => format!(", times {ratio:.3} as billed so far"),
             None => String::new(),
@@ -442,18 +461,22 @@ pub(super) fn tell(estimated: &Estimated) {
             step.tokenizers.join(", ")
         ));
         let answers = thousands(step.answer_tokens.unwrap_or_default());
-        talk::say(match &step.answer {
+        let told = match &step.answer {
+            AnswerEstimate::Nothing => None,
             AnswerEstimate::Measured { tokens, answers: n } => {
-                format!("  answers: {answers} tokens ({tokens:.1} each, as the {} so far)", counted(*n, "answer"))
+                Some(format!("  answers: {answers} tokens ({tokens:.1} each, as the {} so far)", counted(*n, "answer")))
             }
-            AnswerEstimate::Given { tokens } => format!("  answers: {answers} tokens ({tokens} each, as given)"),
-            AnswerEstimate::AtMost { tokens } => {
-                format!("  answers: at most {answers} tokens (`max_tokens` is {tokens}); `run --sample 20` measures")
-            }
+            AnswerEstimate::Given { tokens } => Some(format!("  answers: {answers} tokens ({tokens} each, as given)")),
+            AnswerEstimate::AtMost { tokens } => Some(format!(
+                "  answers: at most {answers} tokens (`max_tokens` is {tokens}); `run --sample 20` measures"
+            )),
             AnswerEstimate::Unknown => {
-                "  answers: not known before; `run --sample 20` measures, `--answer-tokens N` sets".to_owned()
+                Some("  answers: not known before; `run --sample 20` measures, `--answer-tokens N` sets".to_owned())
             }
-        });
+        };
+        if let Some(told) = told {
+            talk::say(told);
+        }
         step.cost.tell(step.answer_tokens.is_some(), matches!(step.answer, AnswerEstimate::AtMost { .. }));
     }
     let mut total: BTreeMap<&str, u128> = BTreeMap::new();

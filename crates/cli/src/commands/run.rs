@@ -49,7 +49,12 @@ pub(super) fn start(args: &Run, before: &Before) -> anyhow::Result<Exit> {
 
     // Files of keys lie relative to the models file, wherever it was named.
     let models_folder = models_folder(args, &ready);
-    let models = models::open(ready.models.clone(), &models_folder, Arc::clone(&clock))?;
+    let mut models = models::open(ready.models.clone(), &models_folder, Arc::clone(&clock))?;
+    let may_answer: Vec<&str> = (ready.pipeline.steps.0.iter())
+        .flat_map(|(_, step)| step.models(&ready.models))
+        .map(|model| model.name.as_str())
+        .collect();
+    models.simulated.retain(|name| may_answer.contains(&name.as_str()));
     if !models.simulated.is_empty() {
         let names: Vec<String> = models.simulated.iter().map(|name| format!("`{name}`")).collect();
         talk::say(format!(

@@ -8,6 +8,7 @@ use store::{Journal, LocalDisk};
 
 use super::{Working, opening};
 use crate::{
+    commands::choose::JUDGING,
     compose::{models, step},
     progress::{counted, thousands},
     talk,
@@ -31,7 +32,7 @@ impl Before {
     /// The parts of the pipeline that may differ from what the run was begun with.
     pub(crate) fn may_change(&self) -> &'static [&'static str] {
         match self {
-            Self::Reparse { .. } => &["output", "derive", "keep", "answers", "until_accepted"],
+            Self::Reparse { .. } => JUDGING,
             _ => &[],
         }
     }

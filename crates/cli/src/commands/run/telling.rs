@@ -76,7 +76,14 @@ impl Working<'_> {
                     self.command()
                 ));
             }
-            End::Stopped(StopReason::Closed(why) | StopReason::Budget(why)) => {
+            End::Stopped(StopReason::Budget(why)) => {
+                talk::say(format!(
+                    "stopped: {why}\nEverything settled is safe ({}). With a greater `budget`, or none: {}",
+                    self.n_safe(),
+                    self.command()
+                ));
+            }
+            End::Stopped(StopReason::Closed(why)) => {
                 talk::say(format!(
                     "stopped: {why}\nEverything settled is safe ({}). When that is mended: {}",
                     self.n_safe(),
