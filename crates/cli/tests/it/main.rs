@@ -6,6 +6,7 @@
 
 mod story;
 
+mod asking;
 mod bad_input;
 mod commands;
 mod examples;
