@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, hint::black_box};
 
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
 use super::{
     extract::{Said, Wanted, json_in, said, work_on},
@@ -32,8 +32,9 @@ pub fn answer(data: &[u8]) {
     }
     for fields in FIELDS {
         for wanted in [Wanted::Object, Wanted::Array, Wanted::Any] {
-            for text in [&answer, &text] {
-                one(text, wanted, fields);
+            one(&answer, wanted, fields);
+            if answer != text {
+                one(&text, wanted, fields);
             }
         }
     }
@@ -46,7 +47,8 @@ fn one(text: &str, wanted: Wanted, fields: &[&str]) {
     let found = json_in(text, wanted, fields);
     let is_strict = |text: &str| serde_json::from_str::<&RawValue>(text).is_ok();
     let whole = text.trim_matches([' ', '\t', '\r', '\n']);
-    if fields.is_empty() && is_strict(whole) && (wanted == Wanted::Any || whole.starts_with(first_byte(wanted))) {
+    let is_valid = serde_json::from_str::<Value>(whole).is_ok();
+    if fields.is_empty() && is_valid && (wanted == Wanted::Any || whole.starts_with(first_byte(wanted))) {
         assert_eq!(found.as_deref(), Some(whole), "what is valid is handed on to the byte");
     }
     let Some(found) = found else { return };

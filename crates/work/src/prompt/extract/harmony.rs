@@ -21,7 +21,8 @@ pub(super) fn said<'a>(content: &'a str, work: &mut Work) -> Option<Said<'a>> {
     }
     let begins = [CHANNEL, START, MESSAGE].iter().any(|mark| text.starts_with(mark));
     // The first mark may stand in the prompt; then the text begins within a message.
-    if !begins && !(text.contains("<|end|><|start|>") || text.contains("<|channel|>final")) {
+    let has_marks = || text.contains("<|end|><|start|>") || text.contains("<|channel|>final");
+    if !begins && !(text.contains("<|") && has_marks()) {
         return None;
     }
     let mut messages = Messages { text, at: 0, prose: Prose::new(text) };
@@ -103,7 +104,10 @@ fn without_marks(text: &str) -> Option<Said<'_>> {
         let answer = answer.strip_prefix("json").filter(|rest| rest.starts_with(['{', '['])).unwrap_or(answer);
         return Some(Said { thought: Some(thought.trim().into()), answer: answer.trim().into() });
     }
-    // `analysisWe need …` is no English: a thought that did not get to its end.
-    let is_cut = rest.starts_with(|c: char| c.is_uppercase());
+    // `analysisWe need …` is no English: a thought that did not get to its end. `analysisResults = …` is code.
+    let (first, then) = rest.split_once(' ')?;
+    let is_word =
+        first.starts_with(|c: char| c.is_uppercase()) && first.chars().all(|c| c.is_alphabetic() || c == '\'');
+    let is_cut = is_word && then.starts_with(|c: char| c.is_alphanumeric());
     is_cut.then(|| Said { thought: Some(rest.trim().into()), answer: "".into() })
 }

@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use super::strings::QUOTES;
+
 /// Deepest nesting, which is what `serde_json` takes.
 const DEEPEST: usize = 127;
 
@@ -236,7 +238,11 @@ impl<'t> Reader<'t> {
         let Some(rest) = self.text.get(from..).filter(|rest| !rest.is_empty()) else { return Err(Stop::Cut) };
         let bare = rest.find(|c: char| !is_bare(c)).unwrap_or(rest.len());
         if bare == 0 {
-            return self.string(Place::Key).map(|key| (key, false));
+            let is_quoted = rest.starts_with(QUOTES);
+            let key = self.string(Place::Key);
+            // A key that is broken in itself is meant as one; what stands behind it is no object of its own.
+            self.is_meant |= is_quoted && key == Err(Stop::Broken);
+            return key.map(|key| (key, false));
         }
         self.has_bare_key = true;
         self.ahead += bare;

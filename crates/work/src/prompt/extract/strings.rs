@@ -9,6 +9,9 @@ use super::reader::{Place, Reader, Stop, is_blank};
 /// How far behind a quote the end of a key is looked for, in bytes.
 const KEY_AHEAD: usize = 96;
 
+/// Whatever a string may begin with.
+pub(super) const QUOTES: [char; 7] = ['"', '\'', '“', '”', '‘', '’', '＂'];
+
 /// What a string is opened with, and closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Quote {
@@ -144,7 +147,7 @@ impl Reader<'_> {
             (_, ':') => Closing::Broken,
             (_, '：') if self.is_wide => Closing::Broken,
             (_, ',' | '，') => self.closing_before_comma(place, next + c.len_utf8()),
-            (_, '"' | '\'' | '“' | '”' | '‘' | '’') => {
+            (_, c) if QUOTES.contains(&c) => {
                 if place == Place::Member && has_line_end && self.is_key(next) {
                     Closing::Ends // The comma is missing.
                 } else if is_odd {

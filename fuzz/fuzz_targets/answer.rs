@@ -1,0 +1,10 @@
+//! What a model said: the thought is told from the answer, and the JSON is found in it.
+
+#![no_main]
+
+mod seeds;
+
+libfuzzer_sys::fuzz_target!(
+    init: seeds::write("answer", |said| said.into()),
+    |data: &[u8]| work::prompt::fuzzing::answer(data)
+);
