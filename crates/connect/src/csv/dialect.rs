@@ -55,6 +55,8 @@ struct Likeness {
     quote: u8,
     /// The share of the rows that have as many cells as the first one.
     even: f64,
+    /// Texts hold commas and semicolons all the time, and tabs hardly ever.
+    is_tab: bool,
     /// Cells in the first row.
     n_columns: usize,
 }
@@ -108,6 +110,7 @@ fn likeness(dialect: Dialect, head: &[u8], is_whole: bool) -> Likeness {
             _ => 1,
         },
         even: if n_rows == 0 { 0.0 } else { n_even as f64 / n_rows as f64 },
+        is_tab: first > 1 && dialect.delimiter == b'\t',
         n_columns: first,
     }
 }

@@ -190,8 +190,8 @@ impl Shape for Rows {
     }
 
     fn own(&self, bytes: &[u8], _has_end: bool) -> usize {
-        // A `\r` at the end of a row is a part of its line end, else the row would have ended before.
-        bytes.len() - usize::from(bytes.last() == Some(&b'\r'))
+        // Outside of quotes a `\r` at the end is a part of the line end, else the row would have ended before it.
+        bytes.len() - usize::from(!self.boundaries.is_quoted() && bytes.last() == Some(&b'\r'))
     }
 
     fn dress(&mut self, reads: &mut [Read]) {
@@ -201,12 +201,13 @@ impl Shape for Rows {
         let mut ends = Vec::with_capacity(reads.len());
         for read in &mut *reads {
             let start = objects.len();
-            if read.flaw.is_none() && !read.record.bytes.is_empty() {
-                if let Err((reason, what)) = self.push_object(&read.record.bytes, &mut objects) {
-                    objects.truncate(start);
-                    let what = format!("{} row {}: {what}", self.name, read.record.origin.line);
-                    read.flaw = Some((reason, what));
-                }
+            if read.flaw.is_none()
+                && !read.record.bytes.is_empty()
+                && let Err((reason, what)) = self.push_object(&read.record.bytes, &mut objects)
+            {
+                objects.truncate(start);
+                let what = format!("{} row {}: {what}", self.name, read.record.origin.line);
+                read.flaw = Some((reason, what));
             }
             ends.push(objects.len());
         }

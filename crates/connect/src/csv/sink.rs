@@ -196,11 +196,10 @@ impl Pen for RowsPen {
                 }
             }
         }
-        let mut n = n_columns;
-        for (value, _) in self.values.iter().zip(&self.places).filter(|(_, place)| place.is_none()) {
-            self.delimit(n, &mut line);
+        let new = self.values.iter().zip(&self.places).filter(|(_, place)| place.is_none());
+        for (i, (value, _)) in (n_columns..).zip(new) {
+            self.delimit(i, &mut line);
             line.extend_from_slice(value);
-            n += 1;
         }
         end_row(&mut line, self.dialect, self.heading.line_end);
         self.line = line;

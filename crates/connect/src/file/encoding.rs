@@ -5,7 +5,9 @@ use std::{
     io::{self, Read},
 };
 
-use encoding_rs::{Decoder, DecoderResult, EncoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
+use encoding_rs::{
+    Decoder, DecoderResult, EUC_JP, EncoderResult, Encoding, ISO_2022_JP, SHIFT_JIS, UTF_8, UTF_16BE, UTF_16LE,
+};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
@@ -179,6 +181,10 @@ impl Written {
             }
             return Ok(());
         }
+        // What would be written as another character stands for itself, and ends the part that can be written.
+        let changed = text.char_indices().find(|(_, character)| self.changes(*character));
+        let whole = text;
+        let text = changed.map_or(whole, |(at, _)| &whole[..at]);
         let mut encoder = self.encoding.new_encoder();
         let mut at = 0;
         loop {
@@ -187,10 +193,28 @@ impl Written {
             let (result, n_read) = encoder.encode_from_utf8_to_vec_without_replacement(&text[at..], out, true);
             at += n_read;
             match result {
-                EncoderResult::InputEmpty => return Ok(()),
+                EncoderResult::InputEmpty => {
+                    return changed.map_or(Ok(()), |(at, character)| Err((character, at + character.len_utf8())));
+                }
                 EncoderResult::OutputFull => {}
                 EncoderResult::Unmappable(character) => return Err((character, at)),
             }
+        }
+    }
+
+    /// Returns whether the encoder would write another character in place of this one, which a reader would take for
+    /// it: a yen sign is a backslash in `shift_jis`, and would escape what follows it.
+    fn changes(&self, character: char) -> bool {
+        match character {
+            '\u{a5}' | '\u{203e}' => self.encoding == SHIFT_JIS || self.encoding == EUC_JP,
+            '\u{2212}' => [SHIFT_JIS, EUC_JP, ISO_2022_JP].contains(&self.encoding),
+            '\u{e}' | '\u{f}' | '\u{1b}' | '\u{ff61}'..='\u{ff9f}' => self.encoding == ISO_2022_JP,
+            // Some characters for private use were given a public place later, and are read as that.
+            '\u{e000}'..='\u{f8ff}' => {
+                let text = character.to_string();
+                self.encoding.decode_without_bom_handling(&self.encoding.encode(&text).0).0 != text
+            }
+            _ => false,
         }
     }
 

@@ -30,7 +30,7 @@ pub(crate) fn of(parts: &[Part]) -> Result<Fingerprint, SourceError> {
 pub(crate) fn compare(
     parts: &[Part],
     before: &Fingerprint,
-    grown: &dyn Fn(&Part, u64) -> Result<Option<String>, SourceError>,
+    grown: impl Fn(&Part, u64) -> Result<Option<String>, SourceError>,
 ) -> Result<Change, SourceError> {
     let changed = |what: String| Ok(Change::Changed(what));
     let old = before.parts.iter().zip(&before.lengths).zip(&before.samples);

@@ -35,3 +35,5 @@ pub use place::Place;
 pub(crate) use place::{cannot, cannot_sink, did_you_mean, is_same_file, sync_folder};
 pub use spool::spool;
 pub(crate) use target::{check_target, create_folder, probe, try_out};
+#[cfg(test)]
+pub(crate) use tests::{gzip, zstd};

@@ -114,17 +114,18 @@ impl Files {
     /// Returns the folder in which the pattern begins, and the pattern. The folder may have wildcards in its own name.
     fn split(&self) -> (PathBuf, String) {
         let name = Path::new(&self.place.name);
+        // A `./` is nothing, and paths that are put together lose it.
+        let named: PathBuf = name.components().filter(|component| *component != Component::CurDir).collect();
         let mut base = self.place.path.clone();
-        if self.place.path.ends_with(name) {
-            for _ in name.components() {
+        if base.ends_with(&named) {
+            for _ in named.components() {
                 base.pop();
             }
         }
-        // A `./` or a `../` before the pattern is no part of what it is matched with.
+        // A `../` before the pattern is no part of what it is matched with.
         let mut inner = PathBuf::new();
-        for component in name.components() {
+        for component in named.components() {
             match component {
-                Component::CurDir => {}
                 Component::ParentDir | Component::RootDir | Component::Prefix(_) if inner.as_os_str().is_empty() => {
                     base.push(component);
                 }
@@ -159,11 +160,10 @@ impl Files {
 
     /// Returns a path that matched as the user would write it: like the pattern, relative to the same folder.
     fn called(&self, path: &Path, base: &Path) -> String {
-        let (Ok(inner), outer) = (path.strip_prefix(base), Path::new(self.name())) else {
-            return path.display().to_string();
-        };
-        let before: PathBuf = outer
+        let Ok(inner) = path.strip_prefix(base) else { return path.display().to_string() };
+        let before: PathBuf = Path::new(self.name())
             .components()
+            .filter(|component| *component != Component::CurDir)
             .take_while(|part| matches!(part, Component::ParentDir | Component::RootDir | Component::Prefix(_)))
             .collect();
         before.join(inner).display().to_string()

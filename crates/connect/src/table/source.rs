@@ -121,7 +121,7 @@ impl Source for FileSource {
             return Ok(Change::Changed(self.files.missing()));
         }
         let parts = self.files.look()?;
-        let change = file::compare(&parts, before, &|part, old_length| self.table.continued(part, old_length))?;
+        let change = file::compare(&parts, before, |part, old_length| self.table.continued(part, old_length))?;
         self.files.keep(parts);
         Ok(change)
     }

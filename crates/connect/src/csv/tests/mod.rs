@@ -1,1 +1,7 @@
-//! Rows in and out.
+//! What a user of CSV and TSV may rely on.
+
+mod cells;
+mod python;
+mod reading;
+mod speed;
+mod writing;

@@ -1,1 +1,8 @@
-//! Bytes in and out.
+//! What holds below tables.
+
+mod packed;
+mod parts;
+mod standard;
+mod text;
+
+pub(crate) use packed::{gzip, zstd};

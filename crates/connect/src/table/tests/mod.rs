@@ -1,3 +1,5 @@
 //! What holds for tables of any format.
 
 mod compose;
+mod live;
+mod resuming;
