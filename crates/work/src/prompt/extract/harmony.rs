@@ -21,8 +21,8 @@ pub(super) fn said<'a>(content: &'a str, work: &mut Work) -> Option<Said<'a>> {
     }
     let begins = [CHANNEL, START, MESSAGE].iter().any(|mark| text.starts_with(mark));
     // The first mark may stand in the prompt; then the text begins within a message.
-    let has_marks = || text.contains("<|end|><|start|>") || text.contains("<|channel|>final");
-    if !begins && !(text.contains("<|") && has_marks()) {
+    let has_marks = |text: &str| text.contains("<|end|><|start|>") || text.contains("<|channel|>final");
+    if !(begins || text.contains("<|") && has_marks(text)) {
         return None;
     }
     let mut messages = Messages { text, at: 0, prose: Prose::new(text) };

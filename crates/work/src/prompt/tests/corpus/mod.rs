@@ -61,7 +61,10 @@ fn every_shape_seen_in_the_field_comes_out_as_what_was_meant() {
     assert!(shapes.len() >= 80, "the corpus has {} shapes", shapes.len());
     let mut wrong = Vec::new();
     for Shape { name, seen, raw, thought, answer, wanted, fields, json, why } in shapes {
-        assert!(["https://", "reference ", "shape of ", "found by "].iter().any(|start| seen.starts_with(start)), "{name}: {seen}");
+        assert!(
+            ["https://", "reference ", "shape of ", "found by "].iter().any(|start| seen.starts_with(start)),
+            "{name}: {seen}"
+        );
         let said = said(&raw);
         let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
         let found = json_in(&said.answer, wanted.into(), &fields);
