@@ -93,12 +93,12 @@ impl EmbedHandler {
         &self.new_fields
     }
 
-    /// Makes the body of a request with the texts of `members`.
-    fn body<'a>(&self, members: impl Iterator<Item = &'a Bytes> + Clone) -> Bytes {
-        let texts: usize = members.clone().map(|text| text.len() + 1).sum();
-        let mut body = Vec::with_capacity(self.head.len() + self.tail.len() + texts);
+    /// Makes the body of a request with these texts, each a JSON string.
+    fn body<'a>(&self, texts: impl Iterator<Item = &'a [u8]> + Clone) -> Bytes {
+        let length: usize = texts.clone().map(|text| text.len() + 1).sum();
+        let mut body = Vec::with_capacity(self.head.len() + self.tail.len() + length);
         body.extend_from_slice(&self.head);
-        for (i, text) in members.enumerate() {
+        for (i, text) in texts.enumerate() {
             if i > 0 {
                 body.push(b',');
             }
@@ -106,6 +106,12 @@ impl EmbedHandler {
         }
         body.extend_from_slice(&self.tail);
         body.into()
+    }
+
+    /// Returns the text in the request that was planned for one record.
+    fn text_in<'a>(&self, planned: &'a Planned) -> &'a [u8] {
+        let text = planned.body.strip_prefix(self.head.as_slice());
+        text.and_then(|text| text.strip_suffix(self.tail.as_slice())).unwrap_or(&planned.body)
     }
 
     /// Judges a record's own member of a reply.
@@ -176,11 +182,11 @@ impl Handler for EmbedHandler {
     }
 
     fn plan(&self, record: &Record) -> Result<Planned, Unplanned> {
-        let text: Bytes = Value::from(text_of(&self.templates, record)?).to_string().into();
+        let text = Value::from(text_of(&self.templates, record)?).to_string();
         let tokens = u32::try_from(text.len() / 4).unwrap_or(u32::MAX);
         // As if it were asked for alone: what stands beside it makes no difference to it.
-        let request = request_hash(&self.body(std::iter::once(&text)));
-        Ok(Planned { request: Some(request), body: text, tokens })
+        let body = self.body(std::iter::once(text.as_bytes()));
+        Ok(Planned { request: Some(request_hash(&body)), body, tokens })
     }
 
     fn reserve(&self, item: &WorkItem, deadline: Instant) -> Reserve {
@@ -194,7 +200,10 @@ impl Handler for EmbedHandler {
 
     fn perform<'a>(&'a self, item: &'a WorkItem, attempt: AttemptContext<'a>) -> BoxFuture<'a, Ended> {
         Box::pin(async move {
-            let body = self.body(item.members.iter().map(|(_, planned)| &planned.body));
+            let body = match item.members.as_slice() {
+                [(_, planned)] => planned.body.clone(),
+                members => self.body(members.iter().map(|(_, planned)| self.text_in(planned))),
+            };
             let AttemptContext { deadline, permit, .. } = attempt;
             let request = ModelRequest { ask: Ask::Embeddings, route: Arc::clone(&self.route), body, deadline };
             match self.client.complete(request, permit).await {

@@ -203,6 +203,7 @@ fn a_record_is_planned_as_if_it_were_asked_about_alone() {
     let request = |handler: &EmbedHandler, text: &str| handler.plan(&of(text)).unwrap().request;
     assert_eq!(request(&small, "a"), request(&large, "a"));
     assert_ne!(request(&small, "a"), request(&small, "b"));
+    assert_eq!(&large.plan(&of("a")).unwrap().body[..], br#"{"model":"e","input":["a"]}"#);
     for (text, expected) in [
         (r#"{"text":" "}"#, "filtered: texts.jsonl line 1: the text is empty: there is nothing to embed"),
         (
