@@ -196,6 +196,14 @@ impl Resolver<'_> {
         let path = model_path(index, "key");
         match key {
             Key::Env(name) => {
+                if !is_variable(name) {
+                    let help =
+                        "put the key into a variable such as `API_KEY`, and write `key: { env: API_KEY }`".to_owned();
+                    let message =
+                        "`env` takes the name of an environment variable, and this is none: is it the key itself?";
+                    self.mistake(&path, message.to_owned(), Some(help));
+                    return None;
+                }
                 let found = self.variable(name);
                 if found.is_none() {
                     let help = format!("put the key into it: `export {name}=...`");
@@ -260,6 +268,11 @@ impl Resolver<'_> {
         }
         routes
     }
+}
+
+/// Returns whether a text can name an environment variable.
+fn is_variable(name: &str) -> bool {
+    !name.starts_with(|c: char| c.is_ascii_digit()) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 fn model_path(index: usize, key: &str) -> Vec<String> {

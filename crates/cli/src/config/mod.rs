@@ -25,6 +25,7 @@ mod document;
 mod parse;
 mod scalar;
 mod secrets;
+mod slips;
 #[cfg(test)]
 mod tests;
 
@@ -87,8 +88,18 @@ pub(crate) fn decode<'b>(file: &Path, bytes: &'b [u8]) -> Result<&'b str, Box<Di
     let readable = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
     let line = document::lines(&readable).last().unwrap_or_default();
     let span = Span { line: document::lines(&readable).count(), column: line.chars().count() + 1, length: 1 };
-    let message = format!("byte 0x{:02x} is not UTF-8", bytes[error.valid_up_to()]);
-    Err(Box::new(Diagnostic::error(file, span, line, message).help("save the file in UTF-8")))
+    let rest = &bytes[error.valid_up_to()..];
+    let (message, help) = match rest {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] if error.valid_up_to() == 0 => {
+            ("the file is in UTF-16".to_owned(), "save the file in UTF-8")
+        }
+        // Chinese editors and Excel still write this encoding.
+        [0x81..=0xfe, 0x40..=0x7e | 0x80..=0xfe, ..] => {
+            (format!("byte 0x{:02x} is not UTF-8", rest[0]), "save the file in UTF-8; now it may be in GBK (GB18030)")
+        }
+        _ => (format!("byte 0x{:02x} is not UTF-8", rest[0]), "save the file in UTF-8"),
+    };
+    Err(Box::new(Diagnostic::error(file, span, line, message).help(help)))
 }
 
 /// Tells what serde alone found, at the deepest place on its path that the file has.

@@ -11,6 +11,7 @@ use super::{
     diagnostic::Diagnostic,
     document::{Document, Kind, Node, Span, lines},
     scalar::Style,
+    slips,
 };
 
 /// Deeper than any file that a person writes; it bounds every recursion over the tree.
@@ -95,6 +96,12 @@ impl Builder<'_> {
                 Event::Scalar(text, style, anchor, tag) => {
                     let is_text = style != ScalarStyle::Plain || tag.as_ref().is_some_and(|tag| tag.suffix == "str");
                     self.tag(tag.as_deref(), span);
+                    if !is_text && slips::is_in_wide_quotes(&text) {
+                        let mistake =
+                            Mistake::new(span, "full-width quotes do not quote: they would be part of the text");
+                        self.mistakes
+                            .push(mistake.help("write `\"` instead; to keep them, put all of it in single quotes"));
+                    }
                     let style = if is_text { Style::Text } else { Style::Plain };
                     let node = Node { span, kind: Kind::Scalar { text: text.into_owned(), style } };
                     self.place(node, anchor);
@@ -122,11 +129,24 @@ impl Builder<'_> {
 
     fn leave(&mut self) {
         let Some(open) = self.open.pop() else { return };
+        if let [only] = open.items.as_slice()
+            && self.is_one_text_with_wide_commas(open.span, only)
+        {
+            let mistake = Mistake::new(only.span, "a full-width comma parts no items: this is a list of one text");
+            self.mistakes.push(mistake.help("write `,` between the items; if it is one text, put it in quotes"));
+        }
         let kind = match open.is_map {
             true => Kind::Map(self.merged(open.entries)),
             false => Kind::Seq(open.items),
         };
         self.place(Node { span: open.span, kind }, open.anchor);
+    }
+
+    /// Returns whether the one item of a list in brackets is a text without quotes that was meant as several.
+    fn is_one_text_with_wide_commas(&self, list: Span, item: &Node) -> bool {
+        let is_in_brackets = self.lines[list.line - 1].chars().nth(list.column - 1) == Some('[');
+        let Kind::Scalar { text, style: Style::Plain } = &item.kind else { return false };
+        is_in_brackets && text.contains(['，', '、'])
     }
 
     /// Puts a finished node where it belongs.
@@ -233,8 +253,13 @@ impl Builder<'_> {
             return mistake.help("indent with spaces");
         }
         let line = self.lines[span.line - 1];
+        let is_template = line.contains("{{") || line.contains("{%");
+        if let Some(slip) = slips::syntax(&self.lines, span, error.info()).filter(|_| !is_template) {
+            let what = slip.what.unwrap_or_else(|| error.info().to_owned());
+            return Mistake::new(slip.span, format!("not valid YAML: {what}")).help(slip.help);
+        }
         let mistake = Mistake::new(span, format!("not valid YAML: {}", error.info()));
-        if line.contains("{{") || line.contains("{%") {
+        if is_template {
             return mistake.help("put a template in quotes, or in a block after `|`");
         }
         if error.info().contains("mapping values are not allowed") {

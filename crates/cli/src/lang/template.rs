@@ -133,7 +133,7 @@ fn first(text: &str, literal: &str, is_quoted: bool, takes: Takes) -> Option<usi
 
 fn fits(hole: &Hole, value: &str, is_quoted: bool) -> bool {
     let n_backticks = value.matches('`').count();
-    let is_sound = if is_quoted { n_backticks == 0 } else { n_backticks % 2 == 0 };
+    let is_sound = if is_quoted { n_backticks == 0 } else { n_backticks.is_multiple_of(2) };
     is_sound && (hole.takes != Takes::Number || is_amount(value))
 }
 

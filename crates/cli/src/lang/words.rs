@@ -84,16 +84,23 @@ impl Words {
         if !is_phrase && !core.contains(' ') {
             return None;
         }
-        let translated = self.whole(core, depth).or_else(|| self.parts(core, depth))?;
+        // A heading: sentences of the catalogue have no colon at their ends.
+        let heading = || Some(format!("{}：", self.whole(core.strip_suffix(':')?, depth)?));
+        let translated = self.whole(core, depth).or_else(heading).or_else(|| self.parts(core, depth))?;
         let start = text.len() - text.trim_start().len();
         Some(format!("{}{translated}{}", &text[..start], &text[start + core.len()..]))
     }
 
-    /// Translates a text that is one sentence.
+    /// Translates a text that is one sentence. A sentence of one line is no sentence of several.
     fn whole(&self, text: &str, depth: usize) -> Option<String> {
+        let has_lines = text.contains('\n');
         let begun = text.bytes().next().map(usize::from)?;
         let mut best: Option<(&Sentence, Vec<(&Hole, &str)>)> = None;
         for sentence in self.by_first[begun].iter().chain(&self.open) {
+            let has_line_end = |piece: &Piece| matches!(piece, Piece::Literal(text) if text.contains('\n'));
+            if has_lines && !sentence.from.iter().any(has_line_end) {
+                continue;
+            }
             if best.as_ref().is_some_and(|(found, _)| found.weight >= sentence.weight) {
                 continue;
             }
@@ -120,8 +127,12 @@ impl Words {
         for piece in &sentence.to {
             match piece {
                 Piece::Literal(literal) => {
+                    if is_quoted {
+                        filled.push_str(literal);
+                    } else {
+                        push(&mut filled, literal);
+                    }
                     is_quoted ^= literal.matches('`').count() % 2 == 1;
-                    push(&mut filled, literal);
                 }
                 Piece::Hole(hole) => {
                     let Some((from, value)) = captured.iter().find(|(from, _)| from.name == hole.name) else {
@@ -136,6 +147,8 @@ impl Words {
                     match translated {
                         Some(translated) => push(&mut filled, &padded(translated, value)),
                         None if is_quoted => filled.push_str(value),
+                        // Names in a row are a list.
+                        None if value.starts_with('`') => push(&mut filled, &value.replace("`, `", "`、`")),
                         None => push(&mut filled, value),
                     }
                 }

@@ -1,6 +1,7 @@
 //! Checking a pipeline file with everything it names, so that every mistake is told before anything is asked.
 
 mod asking;
+mod slips;
 
 use std::{
     collections::BTreeMap,
@@ -8,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use connect::{FileSource, Place};
+use connect::{FileSource, Place, SourceConfig};
 use domain::ports::Source as _;
 use gateway::{ModelsFile, Setting};
 
@@ -58,7 +59,15 @@ pub(crate) fn check(file: &Path, models: Option<&Path>) -> anyhow::Result<Checke
     };
     let absolute = std::path::absolute(file)?;
     let (pipeline, document, mut diagnostics) = config::read::<Pipeline>(file, &text);
-    let Some(pipeline) = pipeline else { return Ok(Checked { ready: None, diagnostics }) };
+    let Some(pipeline) = pipeline else {
+        let is_models_file = document.at(&["channels"]).is_some() && document.at(&["steps"]).is_none();
+        if is_models_file {
+            let diagnostic = document.error(document.at(&["channels"]), "this is a models file, not a pipeline");
+            diagnostics =
+                vec![diagnostic.help("name the pipeline file; the models file is named in it, or with --models")];
+        }
+        return Ok(Checked { ready: None, diagnostics });
+    };
 
     let models_path = match (models, &pipeline.models) {
         (Some(path), _) => Some(path.to_owned()),
@@ -70,7 +79,11 @@ pub(crate) fn check(file: &Path, models: Option<&Path>) -> anyhow::Result<Checke
             Ok(bytes) => read_models(&path, &bytes, &mut diagnostics),
             Err(error) => {
                 let message = format!("the models file `{}` cannot be read: {error}", path.display());
-                diagnostics.push(document.error(document.at(&["models"]), message));
+                let diagnostic = document.error(document.at(&["models"]), message);
+                diagnostics.push(match slips::near(&path) {
+                    Some(near) => diagnostic.help(format!("did you mean `{}`?", near.display())),
+                    None => diagnostic,
+                });
                 None
             }
         },
@@ -83,6 +96,12 @@ pub(crate) fn check(file: &Path, models: Option<&Path>) -> anyhow::Result<Checke
     };
     let named = Named { file: &absolute, name: &pipeline.name };
     let mut whole = Whole { document: &document, named, diagnostics, outputs: BTreeMap::new(), environment: None };
+    for path in slips::lonely_enums(&document.to_json()) {
+        let keys: Vec<&str> = path.iter().map(String::as_str).collect();
+        let message = "`enum` allows one value only: every answer would be the same";
+        let warning = document.warning(document.at(&keys), message);
+        whole.diagnostics.push(warning.help("list every value, as in `enum: [good, bad]`"));
+    }
     for (name, step) in &pipeline.steps.0 {
         whole.check_step(name, step, models.as_ref());
     }
@@ -100,10 +119,13 @@ pub(crate) fn check(file: &Path, models: Option<&Path>) -> anyhow::Result<Checke
 
 fn read(file: &Path, what: &str) -> anyhow::Result<Vec<u8>> {
     fs::read(file).map_err(|error| {
-        let hint = match error.kind() {
-            std::io::ErrorKind::NotFound => "; see `tidemill run --help`, and examples/quickstart for a first one",
-            std::io::ErrorKind::IsADirectory => "; name the file in it",
-            _ => "",
+        let hint = match (error.kind(), slips::near(file)) {
+            (std::io::ErrorKind::NotFound, Some(near)) => format!("; did you mean `{}`?", near.display()),
+            (std::io::ErrorKind::NotFound, None) => {
+                "; see `tidemill run --help`, and examples/quickstart for a first one".to_owned()
+            }
+            (std::io::ErrorKind::IsADirectory, _) => "; name the file in it".to_owned(),
+            _ => String::new(),
         };
         let message = format!("cannot read the {what} file `{}`: {error}{hint}", file.display());
         anyhow::Error::new(crate::exit::ConfigurationError(message))
@@ -167,6 +189,11 @@ fn check_models(
     }
     for (name, channel) in &models.channels {
         let Some(Setting::Literal(url)) = &channel.url else { continue };
+        if url.trim_end_matches('/').ends_with("/chat/completions") {
+            let message = "`/chat/completions` is added to the URL, which has it already";
+            let warning = document.warning(document.at(&["channels", name, "url"]), message);
+            diagnostics.push(warning.help("write the base URL, such as `https://api.example.com/v1`"));
+        }
         let carries_key = models.models.iter().any(|model| model.channel == *name && model.key.is_some());
         if carries_key && is_open_wire(url) {
             let message = format!("keys of channel `{name}` travel unencrypted: the URL begins with http://");
@@ -251,7 +278,7 @@ impl Whole<'_> {
             self.error(&[&keys[..], &[mistake.option]].concat(), mistake.message.clone());
         }
         let output = self.named.output(sink);
-        if let Some(other) = self.outputs.insert(output.path.clone(), name.to_owned()) {
+        if let Some(other) = self.outputs.insert(output.path, name.to_owned()) {
             let message = format!("step `{other}` writes `{}` already", sink.path().display());
             self.error(&[&to[..], &["path"]].concat(), message);
         }
@@ -261,9 +288,20 @@ impl Whole<'_> {
         let is_made_here = self.outputs.iter().any(|(path, by)| *path == input.1.path && by != name);
         let is_there = !is_made_here && !source.is_standard_input();
         if is_there && let Err(error) = input.0.fingerprint() {
+            let is_of_windows = error.0.contains('\\');
             self.error(&[&from[..], &["path"]].concat(), error.0);
+            if let Some(diagnostic) = self.diagnostics.pop_if(|_| is_of_windows) {
+                self.diagnostics.push(diagnostic.help("write `/` between folders"));
+            }
         }
         let places = self.named.sink(sink, &self.folder(), name);
+        for place in [&places.failures, &places.live] {
+            let other = self.outputs.insert(place.path.clone(), name.to_owned());
+            if let Some(other) = other.filter(|other| other != name) {
+                let message = format!("step `{other}` writes `{}` already", place.name);
+                self.error(&[&to[..], &["path"]].concat(), message);
+            }
+        }
         match sink.sink(places, fields, "check", &input.0) {
             Ok(_) if is_made_here => {}
             Ok(sink) => match sink.check() {
@@ -293,8 +331,23 @@ impl Whole<'_> {
         // Standard input is not touched before the run.
         let source = self.source(name, step).filter(|_| !step.source.table.is_standard_input());
         let Some((source, input)) = source else { return };
+        if let SourceConfig::Jsonl(lines) = &step.source.table
+            && lines.encoding.is_none()
+            && let Some((what, help)) = slips::of_lines(&input.path)
+        {
+            let keys = ["steps", name, "source", "jsonl"];
+            let diagnostic = self.document.error(deepest(self.document, &keys), what);
+            return self.diagnostics.push(diagnostic.help(help));
+        }
         // What is wrong with the source is told elsewhere.
         let Ok(Some(record)) = source.first() else { return };
+        if let Err((_, what)) = source.inspect(&record) {
+            let keys = ["steps", name, "source", step.source.table.word()];
+            let warning = self.document.warning(deepest(self.document, &keys), what);
+            return self
+                .diagnostics
+                .push(warning.help("it is the first record; all that are like it would not be asked about"));
+        }
         self.try_record(name, step, &input.name, &record);
     }
 }

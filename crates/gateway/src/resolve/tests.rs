@@ -61,7 +61,7 @@ fn every_mistake_is_told_with_its_place() {
     check(one(json!({}), json!({})), "channels.a", "neither");
     check(one(json!({ "url": "http://h", "simulated": {} }), json!({})), "channels.a", "both");
     check(one(json!({ "simulated": {} }), json!({})), "channels.a.simulated", "was not opened");
-    check(one(json!({ "url": "h/v1" }), json!({})), "channels.a.url", "not a URL");
+    check(one(json!({ "url": "h/v1" }), json!({})), "channels.a.url", "`http://` is missing");
     check(one(json!({ "url": { "env": "NONE" } }), json!({})), "channels.a.url", "`NONE` is not set");
     let headers = json!({ "url": "http://h", "headers": { "Authorization": "Bearer sk-planted-4711" } });
     check(one(headers, json!({})), "channels.a.headers.Authorization", "never");

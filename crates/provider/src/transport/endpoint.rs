@@ -37,6 +37,9 @@ impl Endpoint {
     /// Where it is no absolute URL with `http` or `https`, or holds a user or password.
     pub fn parse(url: &str) -> Result<Self, EndpointError> {
         let refused = |what: &str| Err(EndpointError(format!("{what}; write it like `https://api.example.com/v1`")));
+        if !url.contains("://") {
+            return refused("`https://` or `http://` is missing before it");
+        }
         let Ok(uri) = url.trim().parse::<Uri>() else { return refused("not a URL") };
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return refused("not an absolute URL");

@@ -8,7 +8,7 @@ use super::{
     schema::{self, Alternative, Shape},
     wording,
 };
-use crate::config::document::Node;
+use crate::config::{document::Node, slips};
 
 /// An enum inside of a map, of which one branch must be named by its key.
 struct Branches<'w> {
@@ -142,6 +142,7 @@ impl<'w> Walk<'w> {
         };
         let meant = wording::closest(name, free);
         let help = match (meant, names, shape.patterns.as_slice()) {
+            _ if let Some(help) = slips::typed_key(name).or_else(|| slips::elsewhere(name, names)) => help,
             (Some(meant), ..) => format!("did you mean `{meant}`?"),
             (None, [], []) => "no keys belong here".to_owned(),
             (None, [], [(pattern, _), ..]) => format!("the keys here match `{pattern}`"),

@@ -83,8 +83,10 @@ impl<'w> Walk<'w> {
         let mut diagnostic = self.document.error(place.node.span, message);
         if let Some((name, value)) = example {
             let value = value.as_str().unwrap_or_default();
-            diagnostic = diagnostic
-                .help(format!("write `{}: {{ {name}: {value} }}` with the place where it is found", place.key()));
+            diagnostic = diagnostic.help(format!(
+                "put it into the environment, and write the name of the variable: `{}: {{ {name}: {value} }}`",
+                place.key()
+            ));
         }
         self.mistakes.push(diagnostic);
     }

@@ -6,7 +6,11 @@ use super::schema;
 use crate::config::{
     document::{Kind, Node},
     scalar::Scalar,
+    slips,
 };
+
+/// The types of a field, which people write in the place of the field.
+const FIELD_TYPES: [&str; 6] = ["string", "integer", "number", "boolean", "array", "object"];
 
 /// A text longer than this is cut in a message.
 const QUOTED: usize = 40;
@@ -56,7 +60,22 @@ pub(super) fn type_help(key: &str, node: &Node, schemas: &[&Value]) -> Option<St
     let takes = |name: &str| schemas.iter().any(|schema| schema::types(schema).contains(&name));
     let text = node.text().unwrap_or_default();
     let write = |value: &str| if key.is_empty() { value.to_owned() } else { format!("{key}: {value}") };
+    if text.starts_with(['【', '［', '｛']) {
+        return Some("full-width brackets are part of a text; write `[...]` or `{ ... }`".to_owned());
+    }
+    if let Kind::Seq(items) = &node.kind
+        && let Some(first) = items.first().and_then(Node::text)
+        && takes("object")
+        && !key.is_empty()
+    {
+        return Some(format!("write what each one is: `{key}: {{ {first}: {{ ... }} }}`"));
+    }
     match node.scalar() {
+        // What has an example is more than any text: a length of time has its unit.
+        Some(Scalar::Integer(_) | Scalar::Float(_)) if takes("string") && stated_example(key, schemas).is_some() => {}
+        Some(Scalar::Text(text)) if takes("object") && FIELD_TYPES.contains(&text) && !key.is_empty() => {
+            return Some(format!("write `{}`", write(&format!("{{ type: {text} }}"))));
+        }
         Some(Scalar::Integer(_) | Scalar::Float(_) | Scalar::Bool(_)) if takes("string") => {
             return Some(format!("put it in quotes: `{}`", write(&format!("\"{text}\""))));
         }
@@ -167,7 +186,12 @@ pub(super) fn did_you_mean(name: &str, names: &[&str]) -> Option<String> {
 pub(super) fn closest<'n>(name: &str, names: &[&'n str]) -> Option<&'n str> {
     let plain = |name: &str| name.to_lowercase().replace(['-', '_', ' '], "");
     let wanted = plain(name);
-    let n_slips = (wanted.chars().count() / 3).max(1);
+    let n_slips = match wanted.chars().count() {
+        0..5 => 1,
+        // Two neighbours may be swapped and one letter lost, as in `feild`.
+        5 => 2,
+        n => n / 3,
+    };
     let distance = |candidate: &str| strsim::damerau_levenshtein(&wanted, &plain(candidate));
     names
         .iter()
@@ -175,4 +199,5 @@ pub(super) fn closest<'n>(name: &str, names: &[&'n str]) -> Option<&'n str> {
         .filter(|(distance, candidate)| *distance <= n_slips && *distance < candidate.chars().count())
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
+        .or_else(|| slips::synonym(name, names))
 }

@@ -4,6 +4,7 @@ mod documents;
 mod mistakes;
 mod rendering;
 mod secrets;
+mod slips;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
