@@ -125,16 +125,15 @@ impl Feed {
                     }
                     continue;
                 }
-                weight += read.record.bytes.len() * samples.len();
                 // All samples of a record go in one batch: whoever takes it knows them all.
                 if let [sample] = *samples {
                     read.record.key.sample = sample;
-                    self.plan(read, &mut former, &mut batch)?;
+                    weight += self.plan(read, &mut former, &mut batch)?;
                 } else {
                     for sample in samples {
                         let mut read = read.clone();
                         read.record.key.sample = sample;
-                        self.plan(read, &mut former, &mut batch)?;
+                        weight += self.plan(read, &mut former, &mut batch)?;
                     }
                 }
                 if (batch.len() >= BATCH || weight >= BATCH_BYTES)
@@ -168,20 +167,23 @@ impl Feed {
         }
     }
 
-    /// Plans one sample of a record and adds what comes of it.
-    fn plan(&mut self, read: Read, former: &mut Former, batch: &mut Vec<Fed>) -> Result<(), EngineError> {
+    /// Plans one sample of a record, adds what comes of it, and returns about how much memory that holds: a small record
+    /// may name a large file.
+    fn plan(&mut self, read: Read, former: &mut Former, batch: &mut Vec<Fed>) -> Result<usize, EngineError> {
         let sample = read.record.key.sample;
+        let mut weight = read.record.bytes.len();
         match plan::plan(read, &*self.source, &*self.handler, self.keys.as_mut())? {
             // What stands in the way of a record is told once, with its first sample.
             Plan::Skip(..) | Plan::Fail(..) if sample > 0 => {}
             Plan::Skip(record, reason, message) => batch.push(Fed::Skip(record, reason, message)),
             Plan::Fail(record, failure) => batch.push(Fed::Fail(record, failure)),
             Plan::Work(record, planned) => {
+                weight += planned.body.len();
                 let formed = former.add(record, planned);
                 batch.extend(formed.map(|work| self.item(work)));
             }
         }
-        Ok(())
+        Ok(weight)
     }
 
     fn item(&mut self, (work, prior): (WorkItem, Prior)) -> Fed {

@@ -52,7 +52,13 @@ struct Folder(PathBuf);
 impl Attachments for Folder {
     fn read(&self, path: &str, max_bytes: u64) -> Result<Vec<u8>, String> {
         let cannot = |error: std::io::Error| format!("cannot be read: {error}");
-        let file = File::open(self.0.join(path)).map_err(cannot)?;
+        let place = self.0.join(path).canonicalize().map_err(cannot)?;
+        // A record is data, and data may come from anybody: what it names is sent to a vendor, so it must not be any file
+        // of the machine.
+        if !self.0.canonicalize().is_ok_and(|folder| place.starts_with(folder)) {
+            return Err("lies outside of the pipeline file's folder, and only files below that are sent".to_owned());
+        }
+        let file = File::open(place).map_err(cannot)?;
         if file.metadata().map_err(cannot)?.is_dir() {
             return Err("is a folder".to_owned());
         }

@@ -153,7 +153,11 @@ fn a_sample_is_shown_and_not_paid_for_twice() {
     let again = story.run(["--sample", "7", "--seed", "3", "--preview"]);
     again.says(0, &[]);
     assert_eq!(story.asked(), 7, "the same seed draws the same records, which are settled");
-    assert!(again.stdout.contains("user: Label this: message") && again.stdout.contains("→ label:"), "{}", again.stdout);
+    assert!(
+        again.stdout.contains("user: Label this: message") && again.stdout.contains("→ label:"),
+        "{}",
+        again.stdout
+    );
 
     story.run([]).says(0, &["7 records are settled already", "200 succeeded"]);
     assert_eq!(story.asked(), 200);
@@ -171,7 +175,8 @@ fn a_budget_stops_the_run_with_status_4_and_a_greater_one_goes_on() {
     let picos = |story: &Story| -> u64 {
         let of = |line: &Value| {
             let usage = &line["entry"]["outcome"]["meta"]["usage"];
-            usage["prompt_tokens"].as_u64().unwrap_or_default() + usage["completion_tokens"].as_u64().unwrap_or_default()
+            usage["prompt_tokens"].as_u64().unwrap_or_default()
+                + usage["completion_tokens"].as_u64().unwrap_or_default()
         };
         story.export(&story.run_id()).iter().map(of).sum()
     };
@@ -298,9 +303,9 @@ fn whatever_is_done_to_a_run_and_however_it_is_killed_the_account_adds_up() {
     let script = Script { faults, ..slow(15) };
     let story = Story::with(records(120), script, &strict());
     let fewer = Pipeline { output: "{ label: { enum: [good] } }", ..strict() };
-    let mut n_kills = 0;
+    let (mut n_kills, mut n_pauses) = (0, 0);
     let mut is_fewer = false;
-    for round in 0..24 {
+    for round in 0..30 {
         let arguments: &[&str] = match (round, dice.below(4)) {
             (0..2, _) | (_, 0) => &["run", "pipeline.yaml", "--resume"],
             (_, 1) => &["retry", "latest"],
@@ -313,6 +318,18 @@ fn whatever_is_done_to_a_run_and_however_it_is_killed_the_account_adds_up() {
         };
         let arguments = if round == 0 { &["run", "pipeline.yaml"] } else { arguments };
         let mut running = crate::story::Running::of(story.command(arguments));
+        if dice.below(3) == 0 {
+            // Whether anybody listens yet, or still does, is chance: a pause that comes too early or too late is told so.
+            std::thread::sleep(Duration::from_millis(dice.below(60)));
+            let paused = story.tidemill(["pause", "latest"]).status == 0;
+            n_pauses += u32::from(paused);
+            if paused && dice.below(2) == 0 {
+                running.kill();
+                n_kills += 1;
+                continue;
+            }
+            story.tidemill(["unpause", "latest"]);
+        }
         if dice.below(4) > 0 {
             std::thread::sleep(Duration::from_millis(20 + dice.below(250)));
             running.kill();
@@ -323,7 +340,7 @@ fn whatever_is_done_to_a_run_and_however_it_is_killed_the_account_adds_up() {
             adds_up(&story);
         }
     }
-    assert!(n_kills > 8, "seed {seed}");
+    assert!(n_kills > 6 && n_pauses > 0, "seed {seed}: {n_kills} kills, {n_pauses} pauses");
     let ran = story.tidemill(["retry", "latest"]);
     assert!(matches!(ran.status, 0 | 1), "seed {seed}: {ran:?}");
     let account = adds_up(&story);

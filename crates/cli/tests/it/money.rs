@@ -86,7 +86,14 @@ fn a_dry_run_shows_what_would_be_sent_and_sends_nothing() {
     let story = Story::with(records(50) + "\n{\"id\":51}\n", Script::default(), &Pipeline::default());
     story.models(", price: { prompt: 1, completion: 2, currency: CNY }");
     let ran = story.run(["--dry-run"]);
-    ran.says(0, &["52 records, 50 requests to ask (1 skipped (blank), 1 skipped (missing_field))", "CNY, for the prompts alone", "nothing was asked"]);
+    ran.says(
+        0,
+        &[
+            "52 records, 50 requests to ask (1 skipped (blank), 1 skipped (missing_field))",
+            "CNY, for the prompts alone",
+            "nothing was asked",
+        ],
+    );
     assert!(ran.stdout.contains("Label this: message 1") && ran.stdout.contains("response_format"), "{}", ran.stdout);
     assert_eq!((story.asked(), story.run_ids().len()), (0, 0), "nothing is asked, and no run is begun");
 
@@ -94,7 +101,9 @@ fn a_dry_run_shows_what_would_be_sent_and_sends_nothing() {
     given.says(0, &["5,000 tokens (100 each, as given)", "cost: "]);
     let limited = Pipeline { prompt: "parameters: { max_tokens: 200 }", ..Pipeline::default() };
     story.write("pipeline.yaml", limited.text());
-    story.tidemill(["estimate", "pipeline.yaml"]).says(0, &["at most 10,000 tokens (`max_tokens` is 200)", "cost: at most"]);
+    story
+        .tidemill(["estimate", "pipeline.yaml"])
+        .says(0, &["at most 10,000 tokens (`max_tokens` is 200)", "cost: at most"]);
     let alike = Pipeline { prompt: "dedupe: true", template: "Label this: {{ text[:3] }}", ..Pipeline::default() };
     story.write("pipeline.yaml", alike.text());
     story.tidemill(["estimate", "pipeline.yaml"]).says(0, &["1 request to ask"]);

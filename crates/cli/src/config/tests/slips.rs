@@ -32,8 +32,8 @@ fn a_slip_is_told_in_the_words_of_whoever_made_it() {
              column: beside `width` in column 5, or beside `limits` in column 1",
         ),
         (
-            "version: 1\nlimits:\n\u{3000}\u{3000}width: 1\nname: x",
-            "3:1 not valid YAML: the indentation holds a full-width",
+            "version: 1\nlimits:\n  width: 1\n\u{3000}total: 2\n  share: 1\n",
+            "4:1 not valid YAML: the indentation holds a full-width",
         ),
         ("version: 1\nlimits:\n  \u{a0}width: 1", "a full-width or non-breaking space stands before it"),
         ("version: 1\nsteps: { a：1 }", "`：` is a full-width character; write `:` and a space"),
