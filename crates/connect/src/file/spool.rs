@@ -31,7 +31,12 @@ pub fn spool(from: &mut dyn Read, to: &Place) -> Result<u64, SourceError> {
 }
 
 fn copy(from: &mut dyn Read, aside: &Place) -> io::Result<u64> {
-    let mut file = BufWriter::with_capacity(1 << 18, File::create(&aside.path)?);
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true);
+    // It lies among what is its owner's alone.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = BufWriter::with_capacity(1 << 18, options.open(&aside.path)?);
     let n = io::copy(from, &mut file)?;
     file.flush()?;
     file.get_ref().sync_all()?;

@@ -38,6 +38,8 @@ fn what_comes_in_once_is_kept_to_be_read_again() {
     let lines = "{\"i\":1}\n".repeat(100_000);
     assert_eq!(spool(&mut lines.as_bytes(), &to).unwrap(), 800_000);
     assert_eq!((job.text("input-label"), job.names()), (lines, vec!["input-label".to_owned()]));
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&to.path).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600, "it is its owner's alone");
 
     struct Broken;
     impl io::Read for Broken {
