@@ -36,7 +36,7 @@ fn a_slip_is_told_in_the_words_of_whoever_made_it() {
             "4:1 not valid YAML: the indentation holds a full-width",
         ),
         ("version: 1\nlimits:\n  \u{a0}width: 1", "a full-width or non-breaking space stands before it"),
-        ("version: 1\nsteps: { a：1 }", "`：` is a full-width character; write `:` and a space"),
+        ("version: 1\nlimits: { width：1 }", "`：` is a full-width character; write `:` and a space"),
         ("{\"version\": 1}\n{\"version\": 1}", "this looks like data"),
         ("version: 1\ncolour: { rgb: 【1, 2, 3】 }", "full-width brackets are part of a text"),
     ] {
