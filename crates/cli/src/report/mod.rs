@@ -1,6 +1,6 @@
 //! The report of a run: made from its journal and its manifest alone, at any time, for people and for programs.
 //!
-//! The journal is read once ([`gather`](self::gather) adds up), the manifest says what the run is, and both become a
+//! The journal is read once (`gather` adds up), the manifest says what the run is, and both become a
 //! [`Report`]. That is what JSON shows. For people it is set as a document in their language, and the document is written
 //! as Markdown or as HTML.
 
