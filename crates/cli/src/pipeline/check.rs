@@ -105,6 +105,7 @@ pub(crate) fn check(file: &Path, models: Option<&Path>) -> anyhow::Result<Checke
     for (name, step) in &pipeline.steps.0 {
         whole.check_step(name, step, models.as_ref());
     }
+    whole.check_finish(&pipeline);
     if let (Some(budget), Some(models)) = (&pipeline.budget, &models) {
         whole.check_budget(budget, &pipeline, models);
     }
@@ -234,6 +235,26 @@ impl Whole<'_> {
         self.check_work(name, step, models);
         self.check_tables(name, step, &step.work.new_fields());
         self.try_first_record(name, step);
+    }
+
+    /// What is written when all is done must not be a part of what the next run reads.
+    fn check_finish(&mut self, pipeline: &Pipeline) {
+        let Some((first_name, first)) = pipeline.steps.0.first() else { return };
+        let output = self.named.output(&first.sink);
+        let beside_output = ["steps", first_name, "sink", first.sink.word(), "path"];
+        let (account, keys) = match &pipeline.finish.accounting {
+            Some(path) => (self.named.place(path), &["finish", "accounting"][..]),
+            None => (output.beside(".accounting.json"), &beside_output[..]),
+        };
+        let report = (!pipeline.finish.report.is_empty()).then(|| output.beside(".report.json"));
+        for (name, step) in &pipeline.steps.0 {
+            let Some((source, _)) = self.source(name, step) else { continue };
+            for place in [Some(&account), report.as_ref()].into_iter().flatten() {
+                if let Some(message) = source.would_read("file", place) {
+                    self.error(keys, message);
+                }
+            }
+        }
     }
 
     /// A budget of money counts only what has a price in its currency.

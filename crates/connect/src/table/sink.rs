@@ -133,14 +133,11 @@ impl FileSink {
                 self.layout.file()
             )));
         }
-        if files.would_match(path) {
-            return Err(SinkError::new(format!(
-                "the {what} `{}` would be one of the files that `{}` matches; write it to another folder",
-                place.name,
-                files.name()
-            )));
+        let place = Place { path: path.to_owned(), name: place.name.clone() };
+        match self.source.would_read(what, &place) {
+            Some(message) => Err(SinkError::new(message)),
+            None => check_target(&place),
         }
-        check_target(&Place { path: path.to_owned(), name: place.name.clone() })
     }
 
     fn check_apart(&self) -> Result<(), SinkError> {

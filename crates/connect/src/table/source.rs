@@ -81,6 +81,18 @@ impl FileSource {
         Ok(self.files.parts()?.iter().map(|part| part.place.name.clone()).collect())
     }
 
+    /// Says that a file which is about to be written, `what` for people, would be read as one of the parts, if so.
+    #[must_use]
+    pub fn would_read(&self, what: &str, place: &Place) -> Option<String> {
+        let Place { path, name } = place;
+        self.files.would_match(path).then(|| {
+            format!(
+                "the {what} `{name}` would be one of the files that `{}` matches; write it to another folder",
+                self.files.name()
+            )
+        })
+    }
+
     pub(crate) fn files(&self) -> &Files {
         &self.files
     }
