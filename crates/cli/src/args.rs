@@ -16,7 +16,7 @@ use crate::{language::Language, progress::Mode, report::Format};
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
-    /// The language of reports; that of the locale unless given.
+    /// The language of messages, help and reports; that of the locale unless given.
     #[arg(long, global = true, value_name = "LANGUAGE")]
     pub(crate) lang: Option<Language>,
 }

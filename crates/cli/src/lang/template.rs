@@ -164,5 +164,8 @@ pub(super) fn shape(text: &str) -> String {
 pub(super) fn bare(text: &str) -> &str {
     let text = text.trim();
     let text = text.trim_start_matches([';', ',', ':']).trim_start();
-    text.trim_end_matches([';', ',', ':']).trim_end()
+    let text = text.trim_end_matches([';', ',', ':']).trim_end();
+    // So is a remark in brackets.
+    let inner = text.strip_prefix('(').and_then(|text| text.strip_suffix(')'));
+    inner.filter(|inner| !inner.contains(['(', ')'])).unwrap_or(text)
 }

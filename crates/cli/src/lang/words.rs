@@ -87,8 +87,12 @@ impl Words {
         // A heading: sentences of the catalogue have no colon at their ends.
         let heading = || Some(format!("{}：", self.whole(core.strip_suffix(':')?, depth)?));
         let translated = self.whole(core, depth).or_else(heading).or_else(|| self.parts(core, depth))?;
-        let start = text.len() - text.trim_start().len();
-        Some(format!("{}{translated}{}", &text[..start], &text[start + core.len()..]))
+        // Full-width punctuation brings its own space.
+        let start = match translated.starts_with('（') {
+            true => 0,
+            false => text.len() - text.trim_start().len(),
+        };
+        Some(format!("{}{translated}{}", &text[..start], &text[text.trim_end().len()..]))
     }
 
     /// Translates a text that is one sentence. A sentence of one line is no sentence of several.
@@ -178,6 +182,9 @@ impl Words {
         }
         // What stands in brackets at the end is a remark of its own.
         let inner = text.strip_suffix(')')?;
+        if let Some(inner) = inner.strip_prefix('(').filter(|inner| !inner.contains(['(', ')'])) {
+            return Some(format!("（{}）", self.part(inner, depth + 1, true)?));
+        }
         let (before, remark) = inner.rsplit_once(" (")?;
         let (first, second) = (self.part(before, depth + 1, false), self.part(remark, depth + 1, false));
         if first.is_none() && second.is_none() {
