@@ -10,6 +10,7 @@ mod duplicates;
 mod queued;
 mod slots;
 mod spending;
+mod waits;
 
 use std::{
     collections::{BinaryHeap, VecDeque},
@@ -85,8 +86,6 @@ const MAX_READY: usize = 256;
 const MAX_BACKOFF: usize = 8192;
 /// So much memory may the items that are not in flight hold, beyond a first one.
 const MAX_HELD: usize = 32 << 20;
-/// A time that a run waits for is told again when it has moved by so much.
-const MOVED: Duration = Duration::from_secs(1);
 /// So many answers may be here without being durable.
 const MAX_UNCOMMITTED: usize = 2048;
 
@@ -286,7 +285,8 @@ impl Flowing<'_> {
         self.waiting = None;
         self.is_full = false;
         self.call_off();
-        if self.stopping.is_some() || self.is_paused {
+        // With nothing to start, a spent budget stops nothing: what is settled can still become an output.
+        if self.stopping.is_some() || self.is_paused || self.ready.is_empty() {
             return;
         }
         if let Some(told) = self.spending.as_ref().and_then(Spending::spent) {
@@ -407,21 +407,6 @@ impl Flowing<'_> {
         }
     }
 
-    fn next_timer(&self) -> Option<Instant> {
-        let now = Instant::now();
-        let lane = self.waiting.as_ref().and_then(|wait| wait.at).map(Instant::from_std);
-        let backoff = self.backoff.peek().map(|queued| queued.due.0);
-        let parked = self.parked.peek().map(|queued| {
-            let ms = queued.due.0.0.saturating_sub(self.context.clock.now().0);
-            // At least a moment, so that a clock that was set back does not make this loop spin.
-            now + Duration::from_millis(ms.max(1))
-        });
-        match self.stopping {
-            Some(_) => self.stop_at,
-            None => [lane, backoff, parked].into_iter().flatten().min(),
-        }
-    }
-
     fn is_over(&self) -> bool {
         let is_stopped = self.stopping.is_some()
             && (self.n_in_flight == 0 || self.stop_at.is_some_and(|stop_at| stop_at <= Instant::now()));
@@ -454,38 +439,6 @@ impl Flowing<'_> {
             None => PassEnd::Read { is_settled: self.is_complete },
         };
         Ok((end, done))
-    }
-
-    /// Tells the reader why nothing can start, when that changes.
-    fn tell_waiting(&mut self) {
-        let reason = match &self.waiting {
-            _ if self.is_paused && self.stopping.is_none() => Some(Waiting::Paused),
-            Some(wait) => Some(wait.reason.clone()),
-            None if self.is_full => Some(Waiting::Width),
-            None if self.n_in_flight > 0 || !self.ready.is_empty() => None,
-            None if !self.backoff.is_empty() => Some(Waiting::Backoff),
-            None if !self.parked.is_empty() => Some(Waiting::Parked),
-            None => None,
-        };
-        // A run that is merely busy comes by here many times a second, and waits for no time that anybody would look at.
-        let at = match &reason {
-            None | Some(Waiting::Width) => None,
-            Some(_) => self.next_timer(),
-        };
-        let has_moved = match (at, self.told_until) {
-            (Some(at), Some(told)) => {
-                at.saturating_duration_since(told) >= MOVED || told.saturating_duration_since(at) >= MOVED
-            }
-            (at, told) => at.is_some() != told.is_some(),
-        };
-        if reason != self.told || has_moved {
-            let until = at.map(|at| {
-                let wait = millis(at.saturating_duration_since(Instant::now()));
-                Timestamp(self.context.clock.now().0 + wait)
-            });
-            self.context.reporter.on(&Event::Waits { step: self.step, reason: reason.clone(), until });
-            (self.told, self.told_until) = (reason, at);
-        }
     }
 }
 

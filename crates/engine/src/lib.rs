@@ -17,6 +17,7 @@ mod feed;
 mod finish;
 mod plan;
 mod reparse;
+mod reread;
 mod retry;
 mod run;
 mod settle;

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use domain::{
     End, Entry, FailureKind, Header, Outcome, Read, Record, RecordKey, Reopened, SampleNumber, StepNumber, Timestamp,
-    ports::{Ended, Found, Handler, Outcomes, Source, Starts},
+    ports::{Ended, Found, Handler, Outcomes, Source},
 };
 
 use crate::{
     dispatch::blocking,
+    reread::Reread,
     run::{Context, EngineError},
 };
 
@@ -76,12 +77,9 @@ pub async fn reparse(reparse: Reparse, context: &Context) -> Result<Reparsed, En
     let samples = handler.samples().max(1);
     let (now, reparsed, entries) = (context.clock.now(), Reparsed::default(), Vec::new());
     let mut judging = Judging { outcomes, handler, step, samples, keeps_failures, now, reparsed, entries };
-    let mut records = source.open(&Starts::new())?;
-    let mut left = limit.unwrap_or(u64::MAX);
+    let mut records = Reread::open(&*source, limit)?;
     loop {
-        let mut reads = records.next(BATCH).await?;
-        reads.truncate(usize::try_from(left).unwrap_or(usize::MAX));
-        left -= reads.len() as u64;
+        let reads = records.next(BATCH).await?;
         if reads.is_empty() {
             break;
         }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use domain::{
     AnswerMeta, End, Entry, Header, Outcome, Planned, Read, Record, RecordKey, SampleNumber, StepNumber,
-    ports::{Found, Merge, Outcomes, Recovered, Sink, Source, Starts},
+    ports::{Found, Merge, Outcomes, Recovered, Sink, Source},
 };
 
 use super::StepAccount;
 use crate::{
     dispatch::{Until, blocking},
     execute,
+    reread::Reread,
     run::{Context, EngineError, StepEnd},
 };
 
@@ -59,12 +60,9 @@ pub(crate) async fn finish(finish: Finish, context: &Context, recovered: &Recove
     let source_name = source.name();
     let (restored, at) = (Vec::new(), context.clock.now());
     let mut merging = Merging { outcomes, merge, sink, account, step, source_name, samples, until, restored, at };
-    let mut records = source.open(&Starts::new())?;
-    let mut left = limit.unwrap_or(u64::MAX);
+    let mut records = Reread::open(&*source, limit)?;
     loop {
-        let mut reads = records.next(BATCH).await?;
-        reads.truncate(usize::try_from(left).unwrap_or(usize::MAX));
-        left -= reads.len() as u64;
+        let reads = records.next(BATCH).await?;
         if reads.is_empty() {
             break;
         }
@@ -87,18 +85,21 @@ pub(crate) async fn finish(finish: Finish, context: &Context, recovered: &Recove
 impl Merging {
     fn take(&mut self, reads: Vec<Read>) -> Result<(), EngineError> {
         for Read { mut record, .. } in reads {
-            let (mut n_accepted, mut is_worked_on) = (0, true);
+            let (mut n_accepted, mut is_worked_on, mut is_called_off) = (0, true, false);
             for sample in 0..self.samples {
                 record.key = RecordKey { step: self.step, sample, ..record.key };
                 if self.until.is_some_and(|until| n_accepted >= until.accepted) {
                     break;
                 }
-                let Some(outcome) = self.outcome_of(&record, is_worked_on)? else { continue };
+                // Candidates that would have come next are not asked for when the others were called off.
+                let is_expected = is_worked_on && !(is_called_off && self.until.is_some());
+                let Some(outcome) = self.outcome_of(&record, is_expected)? else { continue };
                 if outcome.hash != record.hash() {
                     let (source_name, line) = (self.source_name.clone(), record.origin.line);
                     return Err(EngineError::SourceChanged { source_name, line });
                 }
                 n_accepted += u32::from(outcome.end == End::Succeeded);
+                is_called_off |= outcome.end == End::Cancelled;
                 // What stood in the way of the record before any attempt stands with its first sample, for all of them.
                 is_worked_on = sample > 0
                     || outcome.attempts > 0

@@ -149,6 +149,34 @@ async fn a_budget_stops_the_run_with_no_more_than_what_is_in_flight_and_the_next
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_budget_that_the_last_answer_spends_does_not_keep_the_outputs_back() {
+    let handler = ScriptedHandler::new(8, |_, _| Reply::Answer(10 * MS)).billing(USAGE);
+    let mut story = story(20, handler);
+    story.flow.budget = Some(Budget { tokens: Some(20 * USAGE.total()), ..Budget::default() });
+    assert_eq!(finished(story.run().await.unwrap()).succeeded, 20, "there is nothing left to ask for");
+    assert_eq!(finished(story.goes_on(None).await.unwrap()).succeeded, 20, "nor is there the next time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn candidates_that_are_called_off_leave_a_run_that_adds_up() {
+    let handler = ScriptedHandler::new(4, |_, _| Reply::Answer(S)).sampling(6);
+    let mut story = story(30, handler);
+    story.flow.until = Some(Until { accepted: 2, candidates: 6 });
+    let call_off = async {
+        tokio::time::sleep(2500 * MS).await;
+        story.control.send_replace(Control::Cancel);
+        std::future::pending::<()>().await;
+    };
+    let end = tokio::select! {
+        end = story.run() => end.unwrap(),
+        () = call_off => unreachable!(),
+    };
+    let account = finished(end);
+    assert!(account.adds_up && account.cancelled > 0 && account.succeeded > 0, "{account:?}");
+    assert_eq!(account.records, 60, "two candidates of each were handed out");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pause_starts_nothing_and_says_so_until_the_run_goes_on() {
     let story = Arc::new(Story::of(40, 4, |_, _| Reply::Answer(S)));
     let status = Arc::new(engine::Status::default());
