@@ -32,7 +32,7 @@ const PROBE: u64 = 32;
 
 /// Why the table cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot use the table `{path}`: {source}")]
+#[error("cannot use the table `{path}`: {source}{}", crate::run_folder::advice(source))]
 pub struct HashFileError {
     path: PathBuf,
     source: io::Error,
@@ -93,12 +93,7 @@ impl HashFile {
     /// # Errors
     /// As the file system says.
     pub fn set(&mut self, key: u128, number: u64) -> Result<(), HashFileError> {
-        let set = match self.find(key) {
-            Ok(Place::Taken { slot, .. }) => self.file.write_at(&encode(key, number), HEAD + slot * SLOT as u64),
-            Ok(Place::Free(_)) => self.try_insert(key, number).map(|_| ()),
-            Err(error) => Err(error),
-        };
-        set.map_err(|source| HashFileError { path: self.path.clone(), source })
+        self.try_set(key, number).map_err(|source| HashFileError { path: self.path.clone(), source })
     }
 
     /// Returns the number of `key`.
@@ -128,18 +123,36 @@ impl HashFile {
         closed.map_err(|source| HashFileError { path: self.path.clone(), source })
     }
 
+    fn try_set(&mut self, key: u128, number: u64) -> io::Result<()> {
+        match self.find_with_room(key)? {
+            Place::Taken { slot, .. } => self.write(slot, key, number),
+            Place::Free(slot) => self.fill(slot, key, number),
+        }
+    }
+
     fn try_insert(&mut self, key: u128, number: u64) -> io::Result<Option<u64>> {
+        match self.find_with_room(key)? {
+            Place::Taken { number, .. } => Ok(Some(number)),
+            Place::Free(slot) => self.fill(slot, key, number).map(|()| None),
+        }
+    }
+
+    /// Finds a key or the slot for it, in a table that has room for one more.
+    fn find_with_room(&mut self, key: u128) -> io::Result<Place> {
         if self.n_keys * 2 >= 1 << self.log2 {
             self.grow()?;
         }
-        match self.find(key)? {
-            Place::Taken { number, .. } => Ok(Some(number)),
-            Place::Free(slot) => {
-                self.file.write_at(&encode(key, number), HEAD + slot * SLOT as u64)?;
-                self.n_keys += 1;
-                Ok(None)
-            }
-        }
+        self.find(key)
+    }
+
+    fn fill(&mut self, slot: u64, key: u128, number: u64) -> io::Result<()> {
+        self.write(slot, key, number)?;
+        self.n_keys += 1;
+        Ok(())
+    }
+
+    fn write(&self, slot: u64, key: u128, number: u64) -> io::Result<()> {
+        self.file.write_at(&encode(key, number), HEAD + slot * SLOT as u64)
     }
 
     fn find(&self, key: u128) -> io::Result<Place> {
