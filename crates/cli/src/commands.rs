@@ -26,7 +26,6 @@ use crate::{
 /// # Errors
 /// What went wrong, in words for people.
 pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
-    crate::language::choose(args.lang);
     match args.command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),

@@ -1,10 +1,7 @@
 //! A random sample: a few records are worked on, and their answers shown. They are settled like any others, so a later
 //! run of the whole does not pay for them again.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use domain::{
     End, Header, Outcome, Record, RecordKey, StepNumber,
@@ -97,7 +94,7 @@ impl Sampled {
         }
         match (&outcome.end, &outcome.output) {
             (End::Succeeded, Some(output)) => {
-                let fields: BTreeMap<String, serde_json::Value> =
+                let fields: serde_json::Map<String, serde_json::Value> =
                     serde_json::from_str(output.get()).unwrap_or_default();
                 for (name, value) in fields {
                     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -166,15 +163,9 @@ pub(in crate::commands) async fn read_through(source: &dyn Source) -> anyhow::Re
 /// Draws `n` different numbers below `total` (Floyd's algorithm: each set has the same chance).
 pub(in crate::commands) fn draw(n: u64, total: u64, seed: u64) -> BTreeSet<u64> {
     let mut drawn = BTreeSet::new();
-    let mut state = seed;
     for top in total.saturating_sub(n)..total {
-        // `SplitMix64` (Steele, Lea and Flood, 2014), scaled by multiplication.
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^= z >> 31;
-        let number = ((u128::from(z) * u128::from(top + 1)) >> 64) as u64;
+        let word = xxhash_rust::xxh3::xxh3_64_with_seed(&top.to_le_bytes(), seed);
+        let number = ((u128::from(word) * u128::from(top + 1)) >> 64) as u64;
         if !drawn.insert(number) {
             drawn.insert(top);
         }
