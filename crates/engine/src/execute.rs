@@ -183,9 +183,13 @@ fn judge(shared: &Shared, item: &mut Item, ended: Ended, number: u32) -> Judged 
             Disposition::GiveUp => {
                 let entries: Vec<Entry> = (item.work.members.iter().enumerate())
                     .map(|(n, (record, planned))| {
-                        let raw = if n == 0 { raw.clone() } else { Bytes::new() };
+                        // One answer came: it is kept, and was billed, once.
+                        let (raw, meta) = match n {
+                            0 => (raw.clone(), meta.clone()),
+                            _ => (Bytes::new(), AnswerMeta { usage: None, ..meta.clone() }),
+                        };
                         let end = End::Failed(failure.clone());
-                        outcome(record, planned, end, raw, meta.clone(), number, at)
+                        outcome(record, planned, end, raw, meta, number, at)
                     })
                     .collect();
                 let projections = project_all(&item.work, &entries);

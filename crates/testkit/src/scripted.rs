@@ -9,7 +9,7 @@ use bytes::Bytes;
 use domain::{
     Answer, AnswerMeta, BoxFuture, Failure, FailureKind, Outcome, Planned, Record, RecordKey, Unplanned, Usage,
     Waiting, WorkItem,
-    ports::{AttemptContext, Ended, Handler, NotBefore, Permit, Reserve},
+    ports::{AttemptContext, Ended, Grouping, Handler, NotBefore, Permit, Reserve},
 };
 use serde_json::value::RawValue;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -42,6 +42,7 @@ pub struct ScriptedHandler {
     closed: Mutex<Option<Failure>>,
     cool_until: Mutex<Option<Instant>>,
     samples: u32,
+    chunk: Option<usize>,
     requests: Option<Requests>,
     usage: Option<Usage>,
     rule: Option<Rule>,
@@ -74,6 +75,7 @@ impl ScriptedHandler {
             closed: Mutex::default(),
             cool_until: Mutex::default(),
             samples: 1,
+            chunk: None,
             requests: None,
             usage: None,
             rule: None,
@@ -84,6 +86,13 @@ impl ScriptedHandler {
     #[must_use]
     pub fn sampling(mut self, samples: u32) -> Self {
         self.samples = samples;
+        self
+    }
+
+    /// Lets so many records make one item. Only what fails as a whole can be scripted for it.
+    #[must_use]
+    pub fn chunking(mut self, records: usize) -> Self {
+        self.chunk = Some(records);
         self
     }
 
@@ -138,6 +147,10 @@ impl Handler for ScriptedHandler {
     fn plan(&self, record: &Record) -> Result<Planned, Unplanned> {
         let request = self.requests.as_ref().map(|request| request(record));
         Ok(Planned { body: record.bytes.clone(), request, tokens: 1 })
+    }
+
+    fn grouping(&self) -> Grouping {
+        self.chunk.map_or(Grouping::Single, |records| Grouping::Chunk { records, bytes: usize::MAX })
     }
 
     fn samples(&self) -> u32 {

@@ -177,6 +177,18 @@ async fn candidates_that_are_called_off_leave_a_run_that_adds_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_that_fails_a_whole_chunk_is_billed_once() {
+    let handler = ScriptedHandler::new(4, |_, _| failing(FailureKind::InvalidOutput)).chunking(5).billing(USAGE);
+    let story = story(20, handler);
+    let account = finished(story.run().await.unwrap());
+    // Four chunks, each asked twice.
+    assert_eq!((account.failed, story.handler.asked().len()), (20, 8));
+    assert_eq!(account.billed.total().prompt_tokens, 8 * USAGE.prompt_tokens);
+    let mut recovered = story.journal.recovered();
+    assert_eq!(recovered.billed.remove(&0).unwrap(), account.billed, "and the next process reads the same bill");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pause_starts_nothing_and_says_so_until_the_run_goes_on() {
     let story = Arc::new(Story::of(40, 4, |_, _| Reply::Answer(S)));
     let status = Arc::new(engine::Status::default());
