@@ -16,20 +16,22 @@ mod lacks;
 mod retry_after;
 mod stream;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use domain::{Clock, Failure, FailureKind, Secret, json::NotAnObject, ports::Ask};
 use http::{
-    HeaderMap, HeaderValue,
+    HeaderMap, HeaderValue, Method,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},
-    uri::PathAndQuery,
 };
 
 use crate::{
     Failed, Replied,
     abilities::{Abilities, Json, Lack},
-    transport::{Endpoint, EndpointError, Reply, Request, Transport, TransportError},
+    transport::{Endpoint, EndpointError, Form, Reply, Request, Transport, TransportError},
 };
 use encode::Encoded;
 use lacks::Refusal;
@@ -42,10 +44,10 @@ const IDLE: Duration = Duration::from_mins(2);
 #[derive(Clone, Debug)]
 pub struct OpenAi {
     endpoint: Endpoint,
-    chat: PathAndQuery,
-    embeddings: PathAndQuery,
-    /// Those of every request, the key among them.
-    headers: HeaderMap,
+    /// One request begins like the other: the key stands in each.
+    chat: Arc<Form>,
+    chat_stream: Arc<Form>,
+    embeddings: Arc<Form>,
     /// The vendor's name of the model, as a JSON string.
     model: String,
     key: Option<Secret>,
@@ -81,8 +83,12 @@ impl OpenAi {
             headers.insert(AUTHORIZATION, value);
         }
         let model = serde_json::Value::from(model).to_string();
-        let (chat, embeddings) = (endpoint.path("/chat/completions")?, endpoint.path("/embeddings")?);
-        Ok(Self { endpoint, chat, embeddings, headers, model, key, idle: IDLE })
+        let form = |path, headers| Form::new(&endpoint, Method::POST, path, headers).map(Arc::new);
+        let chat = form("/chat/completions", headers.clone())?;
+        let embeddings = form("/embeddings", headers.clone())?;
+        headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream, application/json"));
+        let chat_stream = form("/chat/completions", headers)?;
+        Ok(Self { endpoint, chat, chat_stream, embeddings, model, key, idle: IDLE })
     }
 
     /// Sets how long a streamed answer may be silent between two events.
@@ -105,12 +111,12 @@ impl OpenAi {
         let Question { ask, body, abilities, deadline } = question;
         let Encoded { body: sent, adds_stream_options, lowers_form, n_choices } =
             encode::encode(body, &self.model, ask, abilities).map_err(malformed)?;
-        let mut headers = self.headers.clone();
-        if ask == Ask::ChatStream {
-            headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream, application/json"));
-        }
-        let path = if ask == Ask::Embeddings { &self.embeddings } else { &self.chat };
-        let request = Request { path: path.clone(), headers, body: sent };
+        let form = match ask {
+            Ask::Chat => &self.chat,
+            Ask::ChatStream => &self.chat_stream,
+            Ask::Embeddings => &self.embeddings,
+        };
+        let request = Request { form, headers: HeaderMap::new(), body: sent, is_stream: ask == Ask::ChatStream };
         let answered = match ask {
             Ask::ChatStream => {
                 // One box for each stream keeps those who ask for none from carrying its size about.
@@ -148,7 +154,7 @@ impl OpenAi {
     async fn streamed(
         &self,
         transport: &Transport,
-        request: Request,
+        request: Request<'_>,
         n_choices: usize,
         clock: &dyn Clock,
     ) -> Result<Replied, Failed> {

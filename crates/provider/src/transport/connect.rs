@@ -2,20 +2,17 @@
 
 use std::sync::Arc;
 
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, ServerName},
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     net::{TcpStream, lookup_host},
     sync::OnceCell,
 };
 use tokio_rustls::TlsConnector;
 
-use super::{endpoint::Origin, error, error::TransportError, pool::Sender};
+use super::{endpoint::Origin, error, error::TransportError, stream::Stream};
 
 /// What TLS trusts. The system's roots are read when the first `https` connection is opened, and never without one.
 #[derive(Debug, Default)]
@@ -62,19 +59,19 @@ fn config(given: Option<Vec<CertificateDer<'static>>>) -> Result<ClientConfig, S
     Ok(config)
 }
 
-/// Opens a connection and lets a task drive it.
-pub(super) async fn connect(origin: &Origin, trust: &Trust) -> Result<Sender, TransportError> {
+/// Opens a connection.
+pub(super) async fn connect(origin: &Origin, trust: &Trust) -> Result<Stream, TransportError> {
     let refused = |cause: String| TransportError::Connect { to: format!("{}:{}", origin.host, origin.port), cause };
     let tcp = open(origin).await.map_err(refused)?;
     if !origin.is_tls {
-        return drive(tcp).await.map_err(refused);
+        return Ok(Stream::Plain(tcp));
     }
     let config = trust.config().await.map_err(refused)?;
     let name = ServerName::try_from(origin.host.clone())
         .map_err(|_| refused("the host's name cannot stand in a certificate".to_owned()))?;
     let tls = TlsConnector::from(config).connect(name, tcp).await;
     let tls = tls.map_err(|e| refused(format!("TLS: {}", error::of_connecting(&e))))?;
-    drive(tls).await.map_err(refused)
+    Ok(Stream::Tls(Box::new(tls)))
 }
 
 /// Tries the addresses of the host one after the other, within the one deadline of the request.
@@ -93,14 +90,4 @@ async fn open(origin: &Origin) -> Result<TcpStream, String> {
         }
     }
     Err(last)
-}
-
-async fn drive<S>(stream: S) -> Result<Sender, String>
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|e| error::in_words(&e))?;
-    // What goes wrong on it is told to the request that is on it; between requests it matters to nobody.
-    tokio::spawn(connection);
-    Ok(sender)
 }

@@ -40,14 +40,17 @@ fn in_seconds(limit: &Duration) -> String {
     format!("{} s", limit.as_secs_f64())
 }
 
-/// Sorts what hyper reports on a connection that was open.
-pub(super) fn of_exchange(error: &hyper::Error) -> TransportError {
-    if error.is_parse() {
-        TransportError::Protocol(in_words(error))
-    } else if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
-        TransportError::Cut("the other side closed it".to_owned())
-    } else {
-        TransportError::Cut(in_words(error))
+/// The other side has hung up.
+pub(super) fn cut() -> TransportError {
+    TransportError::Cut("the other side closed it".to_owned())
+}
+
+/// Sorts what the system reports on a connection that was open.
+pub(super) fn of_reading(error: &io::Error) -> TransportError {
+    match error.kind() {
+        // TLS says so where it was closed without its farewell.
+        io::ErrorKind::UnexpectedEof => cut(),
+        _ => TransportError::Cut(in_words(error)),
     }
 }
 
@@ -61,7 +64,7 @@ pub(super) fn of_connecting(error: &io::Error) -> String {
     }
 }
 
-/// Returns an error and its causes as one line: hyper and TLS keep the telling part at the bottom.
+/// Returns an error and its causes as one line: TLS keeps the telling part at the bottom.
 pub(super) fn in_words(error: &dyn Error) -> String {
     let mut words = error.to_string();
     let mut source = error.source();

@@ -5,8 +5,8 @@
 //! environment, no nested timeouts, and **no retries**. Two things look like one and are not:
 //!
 //! - A kept connection that the server closed meanwhile is thrown away before anything is written to it.
-//! - Where it closes in the instant between, hyper hands the request back with the word that not a byte of it was
-//!   written. Such a request was never sent; it goes out, for the first time, on a fresh connection.
+//! - Where it closes in the instant between, and not a byte of the request was written, the request was never sent; it
+//!   goes out, for the first time, on a fresh connection.
 //!
 //! A request of which anything was written is never sent again here: the vendor may be working on it, and whether to ask
 //! once more is the engine's decision.
@@ -15,7 +15,10 @@ mod answering;
 mod connect;
 mod endpoint;
 mod error;
+mod form;
+mod http1;
 mod pool;
+mod stream;
 
 use std::{
     collections::HashMap,
@@ -24,22 +27,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderValue, Method, StatusCode, Uri,
-    header::{HOST, USER_AGENT},
-    uri::PathAndQuery,
-};
-use http_body_util::Full;
+use http::{HeaderMap, StatusCode};
 pub use rustls::pki_types::CertificateDer;
 
-pub(crate) use answering::Answering;
+pub use answering::Answering;
 use connect::Trust;
 use endpoint::Origin;
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::TransportError;
+pub use form::{Form, Request};
+use http1::{Connection, Lost};
 use pool::Pool;
-
-const AGENT: HeaderValue = HeaderValue::from_static(concat!("tidemill/", env!("CARGO_PKG_VERSION")));
 
 /// How much is taken.
 #[derive(Clone, Copy, Debug)]
@@ -52,17 +50,6 @@ impl Default for Limits {
     fn default() -> Self {
         Self { answer_bytes: 64 << 20 }
     }
-}
-
-/// A message to an endpoint. Its method is POST.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// The whole path, from [`Endpoint::path`].
-    pub path: PathAndQuery,
-    /// The headers of this message; they win over those of the endpoint. Values that are secret are marked so.
-    pub headers: HeaderMap,
-    /// The body.
-    pub body: Bytes,
 }
 
 /// The whole answer, whatever its status.
@@ -104,31 +91,34 @@ impl Transport {
     pub async fn send(
         &self,
         endpoint: &Endpoint,
-        request: Request,
+        request: Request<'_>,
         deadline: Instant,
     ) -> Result<Reply, TransportError> {
         within(deadline, async { self.open(endpoint, request).await?.whole().await }).await
     }
 
     /// Sends a request and returns when the answer begins. It knows no deadline: whoever calls it holds it and all the
-    /// reading to one, with [`within`].
-    pub(crate) async fn open(&self, endpoint: &Endpoint, request: Request) -> Result<Answering, TransportError> {
+    /// reading to one.
+    ///
+    /// # Errors
+    /// Where no answer begins.
+    pub async fn open(&self, endpoint: &Endpoint, request: Request<'_>) -> Result<Answering, TransportError> {
         let pool = self.pool(&endpoint.origin);
         let limit = self.limits.answer_bytes;
-        let mut message = message(endpoint, request);
-        if let Some(mut sender) = pool.take() {
-            match sender.try_send_request(message).await {
-                Ok(response) => return Ok(Answering::new(response, sender, pool, limit)),
-                Err(mut refused) => match refused.take_message() {
-                    Some(unsent) => message = unsent,
-                    None => return Err(error::of_exchange(&refused.into_error())),
-                },
+        let behind = request.behind();
+        let parts = [request.form.head(), &behind, &request.body];
+        if let Some(mut connection) = pool.take() {
+            match connection.exchange(parts, request.at_once()).await {
+                Ok(head) => return Ok(Answering::new(head, connection, pool, limit)),
+                Err(Lost::Unsent) => {}
+                Err(Lost::Sent(error)) => return Err(error),
             }
         }
-        let mut sender = connect::connect(&endpoint.origin, &self.trust).await?;
-        match sender.send_request(message).await {
-            Ok(response) => Ok(Answering::new(response, sender, pool, limit)),
-            Err(error) => Err(error::of_exchange(&error)),
+        let mut connection = Connection::new(connect::connect(&endpoint.origin, &self.trust).await?);
+        match connection.exchange(parts, request.at_once()).await {
+            Ok(head) => Ok(Answering::new(head, connection, pool, limit)),
+            Err(Lost::Unsent) => Err(error::cut()),
+            Err(Lost::Sent(error)) => Err(error),
         }
     }
 
@@ -147,18 +137,4 @@ pub(crate) async fn within<T>(
     exchange: impl Future<Output = Result<T, TransportError>>,
 ) -> Result<T, TransportError> {
     tokio::time::timeout_at(deadline.into(), exchange).await.unwrap_or(Err(TransportError::Deadline))
-}
-
-fn message(endpoint: &Endpoint, request: Request) -> http::Request<Full<Bytes>> {
-    let mut message = http::Request::new(Full::new(request.body));
-    *message.method_mut() = Method::POST;
-    *message.uri_mut() = Uri::from(request.path);
-    let mut headers = request.headers;
-    headers.insert(HOST, endpoint.host.clone());
-    for (name, value) in &endpoint.headers {
-        headers.entry(name).or_insert_with(|| value.clone());
-    }
-    headers.entry(USER_AGENT).or_insert(AGENT);
-    *message.headers_mut() = headers;
-    message
 }

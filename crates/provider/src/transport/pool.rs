@@ -2,16 +2,13 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::client::conn::http1::SendRequest;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-pub(super) type Sender = SendRequest<Full<Bytes>>;
+use super::http1::Connection;
 
 /// How long a connection may wait. Common servers and load balancers let go after 60 seconds or more, some of them
 /// without a word, and a request into such a connection hangs.
@@ -23,50 +20,36 @@ pub(super) struct Pool(Mutex<VecDeque<Idle>>);
 
 #[derive(Debug)]
 struct Idle {
-    sender: Sender,
+    connection: Connection,
     since: Instant,
 }
 
 impl Pool {
     /// Returns a connection on which nothing has been noticed so far.
-    pub(super) fn take(&self) -> Option<Sender> {
+    pub(super) fn take(&self) -> Option<Connection> {
         let mut idle = self.idle();
         let now = Instant::now();
-        while let Some(Idle { sender, since }) = idle.pop_back() {
+        while let Some(Idle { mut connection, since }) = idle.pop_back() {
             if now - since > IDLE_LIMIT {
                 // All below it have waited longer.
                 idle.clear();
                 return None;
             }
-            // Only ready connections were put in: one that is not ready any more is closing.
-            if sender.is_ready() {
-                return Some(sender);
+            if connection.is_quiet() {
+                return Some(connection);
             }
         }
         None
     }
 
     /// Keeps a connection whose answer has been read to its end.
-    pub(super) fn put(self: Arc<Self>, mut sender: Sender) {
-        if sender.is_ready() {
-            self.keep(sender);
-        } else if !sender.is_closed() {
-            // Its task has not come round to the next message yet, or still writes to a vendor that answered early.
-            tokio::spawn(async move {
-                if let Ok(Ok(())) = timeout(IDLE_LIMIT, sender.ready()).await {
-                    self.keep(sender);
-                }
-            });
-        }
-    }
-
-    fn keep(&self, sender: Sender) {
+    pub(super) fn put(&self, connection: Connection) {
         let now = Instant::now();
         let mut idle = self.idle();
-        while idle.front().is_some_and(|oldest| now - oldest.since > IDLE_LIMIT || oldest.sender.is_closed()) {
+        while idle.front().is_some_and(|oldest| now - oldest.since > IDLE_LIMIT) {
             idle.pop_front();
         }
-        idle.push_back(Idle { sender, since: now });
+        idle.push_back(Idle { connection, since: now });
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, VecDeque<Idle>> {

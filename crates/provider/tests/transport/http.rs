@@ -6,8 +6,12 @@ use std::{
 };
 
 use crate::server::{Next, Server, answer};
-use provider::transport::{Endpoint, Limits, Reply, Request, Transport, TransportError};
+use provider::transport::{Endpoint, Form, Limits, Reply, Request, Transport, TransportError};
 use tokio::task::JoinSet;
+
+pub(crate) fn chat(endpoint: &Endpoint) -> Form {
+    Form::new(endpoint, ::http::Method::POST, "/chat", ::http::HeaderMap::new()).expect("a path")
+}
 
 fn soon() -> Instant {
     Instant::now() + Duration::from_secs(10)
@@ -24,8 +28,9 @@ async fn ask_until(
     deadline: Instant,
 ) -> Result<Reply, TransportError> {
     let endpoint = Endpoint::parse(&server.url("http")).and_then(|e| e.with_header("x-title", "mill")).expect("a URL");
-    let path = endpoint.path("/chat").expect("a path");
-    let request = Request { path, headers: ::http::HeaderMap::new(), body: body.to_owned().into() };
+    let form = chat(&endpoint);
+    let request =
+        Request { form: &form, headers: ::http::HeaderMap::new(), body: body.to_owned().into(), is_stream: false };
     transport.send(&endpoint, request, deadline).await
 }
 
@@ -180,8 +185,8 @@ async fn a_connection_that_cannot_be_opened_says_why() {
     let transport = Transport::new(Limits::default());
     for (url, word) in [(url.as_str(), "refused"), ("http://tidemill.invalid/v1", "cannot be resolved")] {
         let endpoint = Endpoint::parse(url).unwrap();
-        let path = endpoint.path("/chat").unwrap();
-        let request = Request { path, headers: ::http::HeaderMap::new(), body: "{}".into() };
+        let form = chat(&endpoint);
+        let request = Request { form: &form, headers: ::http::HeaderMap::new(), body: "{}".into(), is_stream: false };
         let error = transport.send(&endpoint, request, soon()).await.unwrap_err();
         assert!(matches!(&error, TransportError::Connect { cause, .. } if cause.contains(word)), "{error}");
     }

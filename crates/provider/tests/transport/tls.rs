@@ -27,8 +27,8 @@ async fn start() -> (Server, CertificateDer<'static>) {
 
 async fn ask(transport: &Transport, url: &str) -> Result<Reply, TransportError> {
     let endpoint = Endpoint::parse(url).expect("the test's own input");
-    let path = endpoint.path("/chat").expect("the test's own input");
-    let request = Request { path, headers: ::http::HeaderMap::new(), body: "{}".into() };
+    let form = crate::http::chat(&endpoint);
+    let request = Request { form: &form, headers: ::http::HeaderMap::new(), body: "{}".into(), is_stream: false };
     transport.send(&endpoint, request, Instant::now() + Duration::from_secs(10)).await
 }
 
