@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use domain::{Failure, FailureKind};
 
-use crate::{abilities::Lack, transport::TransportError};
+use crate::{abilities::Lack, openai::Hints, transport::TransportError};
 
 /// An answer.
 #[derive(Clone, Debug)]
@@ -12,6 +12,8 @@ pub struct Replied {
     pub body: Bytes,
     /// The vendor's id of the request, from the headers.
     pub request_id: Option<String>,
+    /// What the vendor told of its limits, if anything.
+    pub hints: Option<Box<Hints>>,
 }
 
 /// No answer, or one that refuses.
@@ -26,6 +28,8 @@ pub struct Failed {
     pub body: Bytes,
     /// What the upstream says that it does not take. The same request, asked for less, may be answered.
     pub lacks: Option<Lack>,
+    /// What the vendor told of its limits, if anything.
+    pub hints: Option<Box<Hints>>,
 }
 
 impl From<TransportError> for Failed {
@@ -38,6 +42,12 @@ impl From<TransportError> for Failed {
             TransportError::TooLarge { .. } => FailureKind::InvalidOutput,
         };
         let is_reached = !matches!(error, TransportError::Connect { .. });
-        Self { failure: Failure::new(kind, error.to_string()), is_reached, body: Bytes::new(), lacks: None }
+        Self {
+            failure: Failure::new(kind, error.to_string()),
+            is_reached,
+            body: Bytes::new(),
+            lacks: None,
+            hints: None,
+        }
     }
 }

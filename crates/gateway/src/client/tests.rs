@@ -39,12 +39,12 @@ impl Forward for Fake {
         let next = self.scripts.lock().unwrap().entry(upstream).or_default().pop_front().unwrap_or(Does::Answers);
         let failed = |kind, wait| {
             let failure = Failure::new(kind, "words").after_ms(wait);
-            Err(Failed { failure, is_reached: true, body: "raw".into(), lacks: None })
+            Err(Failed { failure, is_reached: true, body: "raw".into(), lacks: None, hints: None })
         };
-        let answered = || Ok(Replied { body: "{}".into(), request_id: Some("req-1".to_owned()) });
+        let answered = || Ok(Replied { body: "{}".into(), request_id: Some("req-1".to_owned()), hints: None });
         let refused = |lack, said: &str| {
             let failure = Failure::new(FailureKind::Rejected, said);
-            Err(Failed { failure, is_reached: true, body: "raw".into(), lacks: Some(lack) })
+            Err(Failed { failure, is_reached: true, body: "raw".into(), lacks: Some(lack), hints: None })
         };
         Box::pin(async move {
             time::sleep(Duration::from_millis(100)).await;
@@ -58,7 +58,7 @@ impl Forward for Fake {
                 Does::Fails(kind, wait) => failed(kind, wait),
                 Does::Unreached => {
                     let failure = Failure::new(FailureKind::Unavailable, "cannot connect");
-                    Err(Failed { failure, is_reached: false, body: Bytes::new(), lacks: None })
+                    Err(Failed { failure, is_reached: false, body: Bytes::new(), lacks: None, hints: None })
                 }
                 Does::Hangs => {
                     time::sleep_until(deadline.into()).await;

@@ -34,7 +34,7 @@ impl Story {
         is_probe: bool,
     ) -> Cost {
         let failure = Failure::new(kind, "words").after_ms(retry_after_ms);
-        let failed = Failed { failure, is_reached, body: Bytes::new(), lacks: None };
+        let failed = Failed { failure, is_reached, body: Bytes::new(), lacks: None, hints: None };
         self.health.failed(&failed, is_probe, taken, self.now, &mut self.jitter)
     }
 

@@ -5,7 +5,7 @@ use domain::{Failure, Secret, Timestamp};
 use http::HeaderMap;
 use serde_json::Value;
 
-use super::{classify, retry_after};
+use super::{classify, hints::Hints};
 use crate::{Failed, Replied, transport::Reply};
 
 /// What a vendor says is kept up to so many characters.
@@ -15,21 +15,24 @@ const SAID_CHARS: usize = 500;
 const REQUEST_IDS: [&str; 2] = ["x-request-id", "request-id"];
 
 /// Sorts what came back. Where `key` stands in it, it is blotted out before anything else sees it.
-pub(super) fn read(reply: Reply, key: Option<&Secret>, now: impl FnOnce() -> Timestamp) -> Result<Replied, Failed> {
+pub(super) fn read(reply: Reply, key: Option<&Secret>, now: impl Fn() -> Timestamp) -> Result<Replied, Failed> {
     let body = without(key, reply.body);
+    let refusal = (!reply.status.is_success()).then_some(&*body);
+    let hints = Hints::read(&reply.headers, refusal, now);
+    let wait = hints.retry_after.map(|wait| wait.as_millis().try_into().unwrap_or(u64::MAX));
+    let hints = (!hints.is_empty()).then(|| Box::new(hints));
     if reply.status.is_success() {
         return match told_in(&body) {
-            Some(failure) => Err(Failed { failure, is_reached: true, body, lacks: None }),
-            None => Ok(Replied { body, request_id: request_id(&reply.headers, key) }),
+            Some(failure) => Err(Failed { failure, is_reached: true, body, lacks: None, hints }),
+            None => Ok(Replied { body, request_id: request_id(&reply.headers, key), hints }),
         };
     }
     let status = reply.status.as_u16();
     let said = Said::read(&body);
     let kind = classify::kind(status, &[&said.code, &said.kind, &said.message]);
-    let wait = retry_after::read(&reply.headers, now).map(|wait| wait.as_millis().try_into().unwrap_or(u64::MAX));
     let reason = reply.status.canonical_reason().unwrap_or_default();
     let failure = Failure::new(kind, said.in_words(&format!("status {status}"), reason)).after_ms(wait);
-    Err(Failed { failure, is_reached: true, body, lacks: None })
+    Err(Failed { failure, is_reached: true, body, lacks: None, hints })
 }
 
 /// Returns the failure that a body tells although its status tells none: routers that have begun to answer before the model

@@ -6,14 +6,15 @@
 //!
 //! - `encode`, `form`: the request
 //! - `decode`, `stream`: the answer, whole or in pieces
-//! - `classify`, `lacks`, `retry_after`: what a refusal means
+//! - `classify`, `lacks`: what a refusal means
+//! - `hints`: what is told of limits, with both
 
 mod classify;
 mod decode;
 mod encode;
 mod form;
+mod hints;
 mod lacks;
-mod retry_after;
 mod stream;
 
 use std::{
@@ -34,6 +35,7 @@ use crate::{
     transport::{Endpoint, EndpointError, Form, Reply, Request, Transport, TransportError},
 };
 use encode::Encoded;
+pub use hints::{Hints, Left};
 use lacks::Refusal;
 use stream::Read;
 
@@ -180,5 +182,5 @@ impl OpenAi {
 
 fn malformed(error: NotAnObject) -> Failed {
     let failure = Failure::new(FailureKind::Rejected, format!("the request body is {error}"));
-    Failed { failure, is_reached: false, body: Bytes::new(), lacks: None }
+    Failed { failure, is_reached: false, body: Bytes::new(), lacks: None, hints: None }
 }

@@ -116,7 +116,7 @@ impl Stream {
             return Ok(Read::Joined(self.pieces.completion()));
         }
         let failure = Failure::new(FailureKind::Unavailable, otherwise);
-        Err(Failed { failure, is_reached: true, body: Bytes::new(), lacks: None })
+        Err(Failed { failure, is_reached: true, body: Bytes::new(), lacks: None, hints: None })
     }
 }
 
@@ -133,11 +133,11 @@ fn fault(fault: Fault) -> Failed {
     match fault {
         Fault::Told(body) => {
             let failure = Said::read(&body).of_event();
-            Failed { failure, is_reached: true, body: body.into(), lacks: None }
+            Failed { failure, is_reached: true, body: body.into(), lacks: None, hints: None }
         }
         Fault::Garbled(what) => {
             let failure = Failure::new(FailureKind::Unavailable, format!("the stream is garbled: an event is {what}"));
-            Failed { failure, is_reached: true, body: Bytes::new(), lacks: None }
+            Failed { failure, is_reached: true, body: Bytes::new(), lacks: None, hints: None }
         }
     }
 }
