@@ -191,3 +191,64 @@ async fn a_connection_that_cannot_be_opened_says_why() {
         assert!(matches!(&error, TransportError::Connect { cause, .. } if cause.contains(word)), "{error}");
     }
 }
+
+#[tokio::test]
+async fn bytes_behind_an_answer_are_not_taken_for_the_next_one() {
+    let server = Server::start(|n, _| {
+        let behind = if n == 1 { "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil" } else { "" };
+        Next::Write(format!("{}{behind}", answer("mine")))
+    })
+    .await;
+    let transport = Transport::new(Limits::default());
+    for _ in 0..3 {
+        assert_eq!(ask(&transport, &server, "{}").await.unwrap().body, "mine");
+    }
+    assert_eq!(server.n_connections.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_refusal_that_comes_before_the_whole_request_is_sent_is_heard() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(async move {
+        let (mut tcp, _) = listener.accept().await.unwrap();
+        let mut some = [0; 1024];
+        tcp.read_exact(&mut some).await.unwrap();
+        tcp.write_all(b"HTTP/1.1 413 Too Large\r\ncontent-length: 3\r\n\r\nbig").await.unwrap();
+        // It hears out what is still sent until the other side gives up.
+        let mut n_heard = some.len();
+        while let Ok(1..) = tcp.read(&mut some).await.inspect(|n| n_heard += n) {}
+        n_heard
+    });
+    let transport = Transport::new(Limits::default());
+    let endpoint = Endpoint::parse(&format!("http://{address}/v1")).unwrap();
+    let form = chat(&endpoint);
+    let body = vec![b'x'; 64 << 20].into();
+    let request = Request { form: &form, headers: ::http::HeaderMap::new(), body, is_stream: false };
+    let reply = transport.send(&endpoint, request, soon()).await.unwrap();
+    assert_eq!((reply.status.as_u16(), reply.body.as_ref()), (413, b"big".as_ref()));
+    assert!(server.await.unwrap() < 64 << 20, "no more is sent once it is refused");
+}
+
+#[tokio::test]
+async fn who_drops_an_answer_calls_the_request_off() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(async move {
+        let (mut tcp, _) = listener.accept().await.unwrap();
+        let mut some = [0; 4096];
+        tcp.read(&mut some).await.unwrap();
+        tcp.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nword\r\n").await.unwrap();
+        tcp.read(&mut some).await.unwrap_or(0)
+    });
+    let transport = Transport::new(Limits::default());
+    let endpoint = Endpoint::parse(&format!("http://{address}/v1")).unwrap();
+    let form = chat(&endpoint);
+    let request = Request { form: &form, headers: ::http::HeaderMap::new(), body: "{}".into(), is_stream: true };
+    let mut answering = transport.open(&endpoint, request).await.unwrap();
+    assert_eq!(answering.piece().await.unwrap().unwrap(), "word");
+    drop(answering);
+    assert_eq!(server.await.unwrap(), 0, "the vendor hears that nobody listens");
+}
