@@ -22,5 +22,5 @@ pub mod tokens;
 pub mod transport;
 
 pub use abilities::{Abilities, Json, Lack};
-pub use openai::{Hints, Left, OpenAi, Question};
+pub use openai::{Hints, Left, OpenAi, Passing, Path, Question, Scan};
 pub use reply::{Failed, Replied};

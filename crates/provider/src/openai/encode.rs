@@ -9,16 +9,22 @@ use domain::{
 };
 use serde_json::value::RawValue;
 
-use super::form;
-use crate::abilities::{Abilities, Json};
+use super::{form, scan::Scan};
+use crate::{
+    abilities::{Abilities, Json},
+    transport::Payload,
+};
 
 /// How our own requests begin.
 const OURS: &[u8] = br#"{"model":""#;
 
+/// Up to this length a request is copied into one piece: the system likes few pieces, and so short a copy is cheaper.
+const COPIED: usize = 64 * 1024;
+
 /// A request as it goes out.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Encoded {
-    pub(super) body: Bytes,
+    pub(super) body: Payload,
     /// Whether `stream_options` stand in it that were not in the request.
     pub(super) adds_stream_options: bool,
     /// Whether it demands less of the form of the answer than the request.
@@ -42,13 +48,49 @@ pub(super) fn encode(body: &Bytes, model: &str, ask: Ask, abilities: Abilities) 
         let body = edited(body, vec![(value, Cow::Borrowed(model))]);
         return Ok(Encoded { body, adds_stream_options: false, lowers_form: false, n_choices: 1 });
     }
-    let text = std::str::from_utf8(body).map_err(|e| NotAnObject(format!("not valid UTF-8 ({e})")))?;
-    let mut request = Request::read(text)?;
-    let lowers_form = !takes_form && request.lower_form(abilities.json);
-    request.name(model);
-    let adds_stream_options = is_stream && request.stream(abilities.stream_options);
-    let (edits, n_choices) = (request.edits, request.n_choices);
-    Ok(Encoded { body: edited(body, edits), adds_stream_options, lowers_form, n_choices })
+    let text = text(body)?;
+    let scan = Scan::of(text)?;
+    let mut changes = Changes::new(text, &scan);
+    let lowers_form = !takes_form && changes.lower_form(abilities.json);
+    changes.name(model);
+    let adds_stream_options = is_stream && changes.stream(abilities.stream_options);
+    let n_choices = scan.n_choices;
+    Ok(Encoded { body: edited(body, changes.edits), adds_stream_options, lowers_form, n_choices })
+}
+
+/// Returns a request of a client as it goes out: with `model` as its model, no more demand on the form of the answer than
+/// the vendor takes, and those of `defaults`, members as they stand in JSON, that it lacks. Every other byte stays.
+///
+/// # Errors
+/// Where `body` is not what `scan` was made of.
+pub(super) fn adapt(
+    body: &Bytes,
+    scan: &Scan,
+    model: &str,
+    json: Json,
+    defaults: &[(String, String)],
+) -> Result<Payload, NotAnObject> {
+    if let ([model_span], true, true) = (scan.models.as_slice(), json == Json::Schema, defaults.is_empty()) {
+        return Ok(edited(body, vec![(model_span.clone(), Cow::Borrowed(model))]));
+    }
+    let text = text(body)?;
+    let mut changes = Changes::new(text, scan);
+    if json != Json::Schema {
+        changes.lower_form(json);
+    }
+    changes.name(model);
+    if !defaults.is_empty() {
+        let mut missing: Vec<_> = defaults.iter().collect();
+        json::members(text, |name, _| missing.retain(|(default, _)| *default != name))?;
+        for (name, value) in missing {
+            changes.add(&format!("{}:{value}", serde_json::Value::from(name.as_str())));
+        }
+    }
+    Ok(edited(body, changes.edits))
+}
+
+fn text(body: &[u8]) -> Result<&str, NotAnObject> {
+    std::str::from_utf8(body).map_err(|e| NotAnObject(format!("not valid UTF-8 ({e})")))
 }
 
 /// Returns whether `body` demands that the answer is valid against a schema.
@@ -63,111 +105,64 @@ pub(super) fn demands_schema(body: &[u8]) -> bool {
 /// A place in a request, and what is to stand there.
 type Edit<'a> = (Range<usize>, Cow<'a, str>);
 
-/// A request, looked through for what may have to change.
-struct Request<'a> {
+/// What will be different in a request.
+struct Changes<'a> {
     text: &'a str,
-    models: Vec<Range<usize>>,
-    formats: Vec<Member<'a>>,
-    messages: Option<&'a RawValue>,
-    stream: Option<&'a RawValue>,
-    has_stream_options: bool,
-    n_choices: usize,
+    scan: &'a Scan,
     /// Members that will stand in the request.
     n_members: usize,
     edits: Vec<Edit<'a>>,
 }
 
-struct Member<'a> {
-    value: &'a RawValue,
-    /// All of the member with one comma.
-    whole: Range<usize>,
-}
-
-impl<'a> Request<'a> {
-    fn read(text: &'a str) -> Result<Self, NotAnObject> {
-        let mut request = Self {
-            text,
-            models: Vec::new(),
-            formats: Vec::new(),
-            messages: None,
-            stream: None,
-            has_stream_options: false,
-            n_choices: 1,
-            n_members: 0,
-            edits: Vec::new(),
-        };
-        let mut end = text.find('{').map_or(0, |brace| brace + 1);
-        json::members(text, |name, value| {
-            let span = span_in(text, value);
-            match &*name {
-                "model" => request.models.push(span.clone()),
-                "messages" => request.messages = Some(value),
-                "stream" => request.stream = Some(value),
-                "stream_options" => request.has_stream_options = true,
-                "n" => request.n_choices = value.get().parse().unwrap_or(1).max(1),
-                "response_format" => {
-                    let mut whole = end..span.end;
-                    if request.n_members == 0 {
-                        // Nothing stands before it, so the comma behind it goes.
-                        let rest = &text[span.end..];
-                        let comma =
-                            rest.find(|c: char| !c.is_ascii_whitespace()).filter(|at| rest[*at..].starts_with(','));
-                        whole.end += comma.map_or(0, |at| at + 1);
-                    }
-                    request.formats.push(Member { value, whole });
-                }
-                _ => {}
-            }
-            request.n_members += 1;
-            end = span.end;
-        })?;
-        Ok(request)
+impl<'a> Changes<'a> {
+    fn new(text: &'a str, scan: &'a Scan) -> Self {
+        Self { text, scan, n_members: scan.n_members, edits: Vec::new() }
     }
 
     /// Puts in the model's name. Parsers differ in which of two members they believe, so all of them say the same.
     fn name(&mut self, model: &'a str) {
-        if self.models.is_empty() {
+        if self.scan.models.is_empty() {
             let behind_brace = self.text.find('{').map_or(0, |brace| brace + 1);
             let member = format!("\"model\":{model}{}", if self.n_members == 0 { "" } else { "," });
             self.n_members += 1;
             self.edits.push((behind_brace..behind_brace, member.into()));
         }
-        self.edits.extend(self.models.drain(..).map(|span| (span, Cow::Borrowed(model))));
+        self.edits.extend(self.scan.models.iter().map(|span| (span.clone(), Cow::Borrowed(model))));
     }
 
     /// Asks for a stream; returns whether that added `stream_options`.
     fn stream(&mut self, takes_options: bool) -> bool {
         // A request that says itself whether it wants a stream knows better; options belong to a stream only.
-        let is_said = self.stream.is_some();
-        let is_stream = self.stream.is_none_or(|value| value.get() == "true");
-        let adds_options = takes_options && is_stream && !self.has_stream_options;
-        let mut added = String::new();
-        for (member, is_added) in
-            [("\"stream\":true", !is_said), ("\"stream_options\":{\"include_usage\":true}", adds_options)]
-        {
-            if is_added {
-                added.push_str(if self.n_members == 0 { "" } else { "," });
-                added.push_str(member);
-                self.n_members += 1;
-            }
-        }
-        // The brace is there: it was read as an object.
-        let brace = self.text.rfind('}').unwrap_or(self.text.len());
-        if !added.is_empty() {
-            self.edits.push((brace..brace, added.into()));
+        let is_said = self.scan.stream.is_some();
+        let is_stream = self.scan.stream.unwrap_or(true);
+        let adds_options = takes_options && is_stream && !self.scan.has_stream_options;
+        let members = [("\"stream\":true", !is_said), ("\"stream_options\":{\"include_usage\":true}", adds_options)];
+        for (member, _) in members.into_iter().filter(|(_, is_added)| *is_added) {
+            self.add(member);
         }
         adds_options
+    }
+
+    /// Adds a member behind all others.
+    fn add(&mut self, member: &str) {
+        // The brace is there: it was read as an object.
+        let brace = self.text.rfind('}').unwrap_or(self.text.len());
+        let comma = if self.n_members == 0 { "" } else { "," };
+        self.edits.push((brace..brace, format!("{comma}{member}").into()));
+        self.n_members += 1;
     }
 
     /// Demands less of the form of the answer, and tells the model in words what is no longer demanded; returns whether
     /// anything was demanded.
     fn lower_form(&mut self, to: Json) -> bool {
-        let demands = self.formats.iter().filter_map(|member| Some((member, form::schema_of(member.value)?)));
+        let Scan { formats, messages, .. } = self.scan;
+        let part = |span: &Range<usize>| serde_json::from_str::<&RawValue>(&self.text[span.clone()]).ok();
+        let demands = formats.iter().filter_map(|member| Some((member, form::schema_of(part(&member.value)?)?)));
         let demands: Vec<_> = demands.collect();
         let Some((_, schema)) = demands.last() else { return false };
         let instruction = form::instruction(*schema);
         for (member, _) in &demands {
-            let value = span_in(self.text, member.value);
+            let value = member.value.clone();
             self.edits.push(match to {
                 Json::None if demands.len() == 1 => (member.whole.clone(), Cow::Borrowed("")),
                 // Taking out one of two neighbours would need to know who owns the comma between them.
@@ -176,20 +171,13 @@ impl<'a> Request<'a> {
             });
         }
         self.n_members -= usize::from(to == Json::None && demands.len() == 1);
-        let told = self.messages.and_then(|messages| {
-            let (at, words) = form::told(messages, &instruction)?;
-            let start = span_in(self.text, messages).start;
-            Some((start + at.start..start + at.end, words.into()))
+        let told = messages.as_ref().and_then(|span| {
+            let (at, words) = form::told(part(span)?, &instruction)?;
+            Some((span.start + at.start..span.start + at.end, words.into()))
         });
         self.edits.extend(told);
         true
     }
-}
-
-/// Returns where in `text` a part of it stands.
-fn span_in(text: &str, part: &RawValue) -> Range<usize> {
-    let start = part.get().as_ptr() as usize - text.as_ptr() as usize;
-    start..start + part.get().len()
 }
 
 /// Returns where the model's name stands in a request of ours, which begins with it. Only this much of it is read: the
@@ -210,9 +198,21 @@ fn at_the_front(body: &[u8]) -> Option<Range<usize>> {
     }
 }
 
-fn edited(body: &Bytes, mut edits: Vec<Edit<'_>>) -> Bytes {
-    // What is put in at a place stands before what is taken out there.
+/// Makes the changes. What is long is not copied: its parts are sent one behind the other.
+fn edited(body: &Bytes, mut edits: Vec<Edit<'_>>) -> Payload {
+    // What is put in at a place stands before what is taken out there; what is put in there later stands behind it.
     edits.sort_by_key(|(range, _)| (range.start, range.end));
+    if body.len() > COPIED {
+        let mut pieces = Vec::with_capacity(2 * edits.len() + 1);
+        let mut sent = 0;
+        for (range, with) in edits {
+            pieces.push(body.slice(sent..range.start));
+            pieces.push(Bytes::copy_from_slice(with.as_bytes()));
+            sent = range.end;
+        }
+        pieces.push(body.slice(sent..));
+        return Payload::Pieces(pieces);
+    }
     let added: usize = edits.iter().map(|(_, with)| with.len()).sum();
     let mut out = BytesMut::with_capacity(body.len() + added);
     let mut copied = 0;
@@ -222,7 +222,7 @@ fn edited(body: &Bytes, mut edits: Vec<Edit<'_>>) -> Bytes {
         copied = range.end;
     }
     out.put_slice(&body[copied..]);
-    out.freeze()
+    Payload::One(out.freeze())
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ mod encode;
 mod form;
 mod hints;
 mod lacks;
+mod pass;
+mod scan;
 mod stream;
 
 use std::{
@@ -37,6 +39,8 @@ use crate::{
 use encode::Encoded;
 pub use hints::{Hints, Left};
 use lacks::Refusal;
+pub use pass::{Passing, Path};
+pub use scan::Scan;
 use stream::Read;
 
 /// How long a streamed answer may be silent between two events, unless said otherwise.
@@ -50,6 +54,7 @@ pub struct OpenAi {
     chat: Arc<Form>,
     chat_stream: Arc<Form>,
     embeddings: Arc<Form>,
+    authorization: Option<HeaderValue>,
     /// The vendor's name of the model, as a JSON string.
     model: String,
     key: Option<Secret>,
@@ -78,11 +83,13 @@ impl OpenAi {
         let mut headers = HeaderMap::with_capacity(8);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        let mut authorization = None;
         if let Some(key) = &key {
             let mut value = HeaderValue::try_from(format!("Bearer {}", key.expose()))
                 .map_err(|_| EndpointError("the key holds characters that a header cannot carry".to_owned()))?;
             value.set_sensitive(true);
-            headers.insert(AUTHORIZATION, value);
+            headers.insert(AUTHORIZATION, value.clone());
+            authorization = Some(value);
         }
         let model = serde_json::Value::from(model).to_string();
         let form = |path, headers| Form::new(&endpoint, Method::POST, path, headers).map(Arc::new);
@@ -90,7 +97,7 @@ impl OpenAi {
         let embeddings = form("/embeddings", headers.clone())?;
         headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream, application/json"));
         let chat_stream = form("/chat/completions", headers)?;
-        Ok(Self { endpoint, chat, chat_stream, embeddings, model, key, idle: IDLE })
+        Ok(Self { endpoint, chat, chat_stream, embeddings, authorization, model, key, idle: IDLE })
     }
 
     /// Sets how long a streamed answer may be silent between two events.

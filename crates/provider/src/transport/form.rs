@@ -9,7 +9,7 @@ use http::{
     uri::PathAndQuery,
 };
 
-use super::{Endpoint, EndpointError, http1};
+use super::{Endpoint, EndpointError, Payload, http1};
 
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("tidemill/", env!("CARGO_PKG_VERSION")));
 
@@ -70,7 +70,7 @@ pub struct Request<'a> {
     /// Headers of this message alone. Those of the form win over them.
     pub headers: HeaderMap,
     /// The body.
-    pub body: Bytes,
+    pub body: Payload,
     /// Whether the answer will come in pieces that are wanted as they come.
     pub is_stream: bool,
 }
@@ -92,7 +92,31 @@ impl Request<'_> {
         out
     }
 
+    /// Returns all parts of the message, of which `behind` is one.
+    pub(super) fn parts<'b>(&'b self, behind: &'b [u8]) -> Parts<'b> {
+        let (head, pieces) = (self.form.head(), self.body.pieces());
+        match pieces {
+            [one] => Parts::Few([head, behind, one]),
+            _ => Parts::Many([head, behind].into_iter().chain(pieces.iter().map(|piece| &**piece)).collect()),
+        }
+    }
+
     pub(super) fn at_once(&self) -> usize {
         if self.is_stream { STREAM } else { WHOLE }
+    }
+}
+
+/// The parts of a message. Most have three, for which nothing need be allocated.
+pub(super) enum Parts<'a> {
+    Few([&'a [u8]; 3]),
+    Many(Vec<&'a [u8]>),
+}
+
+impl<'a> Parts<'a> {
+    pub(super) fn as_slice(&self) -> &[&'a [u8]] {
+        match self {
+            Self::Few(parts) => parts,
+            Self::Many(parts) => parts,
+        }
     }
 }

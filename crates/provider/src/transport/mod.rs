@@ -17,6 +17,7 @@ mod endpoint;
 mod error;
 mod form;
 mod http1;
+mod payload;
 mod pool;
 mod stream;
 
@@ -37,6 +38,7 @@ pub use endpoint::{Endpoint, EndpointError};
 pub use error::TransportError;
 pub use form::{Form, Request};
 use http1::{Connection, Lost};
+pub use payload::Payload;
 use pool::Pool;
 
 /// How much is taken.
@@ -106,7 +108,8 @@ impl Transport {
         let pool = self.pool(&endpoint.origin);
         let limit = self.limits.answer_bytes;
         let behind = request.behind();
-        let parts = [request.form.head(), &behind, &request.body];
+        let parts = request.parts(&behind);
+        let parts = parts.as_slice();
         if let Some(mut connection) = pool.take() {
             match connection.exchange(parts, request.at_once()).await {
                 Ok(head) => return Ok(Answering::new(head, connection, pool, limit)),

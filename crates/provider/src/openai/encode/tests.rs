@@ -11,7 +11,7 @@ fn encoded(body: &str, ask: Ask, abilities: Abilities) -> Result<Encoded, String
 }
 
 fn sent(body: &str, ask: Ask, abilities: Abilities) -> String {
-    String::from_utf8(encoded(body, ask, abilities).unwrap().body.to_vec()).unwrap()
+    String::from_utf8(encoded(body, ask, abilities).unwrap().body.joined().to_vec()).unwrap()
 }
 
 fn check(body: &str, expected: &str) {
@@ -62,7 +62,7 @@ fn what_is_not_an_object_is_told() {
 fn a_stream_is_asked_for_with_its_usage_unless_the_request_says_so_itself() {
     let check = |body: &str, abilities: Abilities, expected: &str, adds_options: bool, n_choices: usize| {
         let encoded = encoded(body, Ask::ChatStream, abilities).unwrap();
-        assert_eq!(encoded.body, expected, "{body}");
+        assert_eq!(encoded.body.joined(), expected, "{body}");
         assert_eq!((encoded.adds_stream_options, encoded.n_choices), (adds_options, n_choices), "{body}");
     };
     check(

@@ -32,6 +32,8 @@ pub(super) use head::{Head, write as write_head, write_header};
 const READ: usize = 16 * 1024;
 /// How much room is made at once for an answer whose length is known.
 const READ_MOST: usize = 1 << 20;
+/// How many parts of a request are given to the system at once.
+const N_SLICES: usize = 16;
 /// The longest head of an answer.
 const HEAD_MOST: usize = 256 * 1024;
 
@@ -69,7 +71,7 @@ impl Connection {
     }
 
     /// Writes a request, whose parts are given, and reads the head of its answer, in pieces of `at_once` bytes.
-    pub(super) async fn exchange(&mut self, parts: [&[u8]; 3], at_once: usize) -> Result<Head, Lost> {
+    pub(super) async fn exchange(&mut self, parts: &[&[u8]], at_once: usize) -> Result<Head, Lost> {
         let mut written = 0;
         let sent = poll_fn(|cx| self.poll_send(cx, parts, &mut written)).await;
         if sent.is_err() && written == 0 && self.read.is_empty() {
@@ -84,19 +86,14 @@ impl Connection {
 
     /// Writes what is left of a request. A vendor may answer before it has taken all: then what it says counts, and no more
     /// is sent.
-    fn poll_send(&mut self, cx: &mut Context<'_>, parts: [&[u8]; 3], written: &mut usize) -> Poll<io::Result<()>> {
+    fn poll_send(&mut self, cx: &mut Context<'_>, parts: &[&[u8]], written: &mut usize) -> Poll<io::Result<()>> {
         loop {
-            let mut skipped = *written;
-            let slices = parts.map(|part| {
-                let (_, rest) = part.split_at(skipped.min(part.len()));
-                skipped = skipped.saturating_sub(part.len());
-                IoSlice::new(rest)
-            });
-            let from = slices.iter().take_while(|slice| slice.is_empty()).count();
-            if from == slices.len() {
+            let mut slices = [IoSlice::new(&[]); N_SLICES];
+            let n_slices = unwritten(parts, *written, &mut slices);
+            if n_slices == 0 {
                 return Pin::new(&mut self.stream).poll_flush(cx);
             }
-            match Pin::new(&mut self.stream).poll_write_vectored(cx, &slices[from..]) {
+            match Pin::new(&mut self.stream).poll_write_vectored(cx, &slices[..n_slices]) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(n)) => *written += n,
                 Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
@@ -181,4 +178,20 @@ impl Connection {
         // Bytes behind the end would be taken for the next answer.
         self.body == Body::Ended && self.may_stay && self.read.is_empty()
     }
+}
+
+/// Puts what is not written yet into `slices`, as far as it has room; returns how many it took.
+fn unwritten<'a>(parts: &[&'a [u8]], written: usize, slices: &mut [IoSlice<'a>]) -> usize {
+    let mut skipped = written;
+    let rest = parts.iter().filter_map(|part| {
+        let (before, rest) = part.split_at(skipped.min(part.len()));
+        skipped -= before.len();
+        (!rest.is_empty()).then_some(rest)
+    });
+    let mut n = 0;
+    for (slice, rest) in slices.iter_mut().zip(rest) {
+        *slice = IoSlice::new(rest);
+        n += 1;
+    }
+    n
 }
