@@ -1,19 +1,30 @@
 //! The models file, as its user writes it.
 
+mod channel;
+mod count;
+mod face;
+mod key;
+mod model;
+mod names;
 mod price;
+mod route;
 mod span;
 
-use std::{borrow::Cow, collections::BTreeMap, fmt, path::PathBuf};
+use std::collections::BTreeMap;
 
 use domain::price::Prices;
 use provider::tokens::{Table, Tokenizer};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error, MapAccess, Visitor, value::MapAccessDeserializer},
-};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
+pub use channel::{Channel, FromEnvironment, HttpVersion, Setting};
+pub use count::{Count, Share, Size};
+pub use face::{FaceClass, FaceKeySettings, FaceSettings, LogFormat, LogSettings, QueueSettings};
+pub use key::Key;
+pub use model::{AbilitySettings, JsonSupport, Model, TokenizerName};
+pub use names::NameSettings;
 pub use price::{Amount, PriceTag};
+pub use route::{Choose, HedgeSettings, RouteSettings, RouteTo};
 pub use span::Span;
 
 /// Channels, the models on them, and the names under which they are asked for.
@@ -26,109 +37,15 @@ pub struct ModelsFile {
     #[schemars(length(min = 1))]
     pub models: Vec<Model>,
     /// What requested names lead to: lists of model names. Every model is also reached by its own name, and `auto`
-    /// means all of them unless it stands here.
+    /// means all of them that have a weight, unless it stands here.
     #[serde(default)]
-    pub routes: BTreeMap<String, Vec<String>>,
-}
-
-/// An endpoint: exactly one of `url` and `simulated`.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Channel {
-    /// The base URL, up to the version: `https://api.example.com/v1`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub url: Option<Setting>,
-    /// The built-in scripted vendor with its script, instead of a URL.
-    ///
-    /// Whoever composes the process starts it and puts its address into `url` before the file is resolved: the gateway
-    /// does not know that a vendor is simulated.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub simulated: Option<serde_json::Value>,
-    /// Headers that every request on this channel carries. Keys belong into `key`.
+    pub routes: BTreeMap<String, RouteTo>,
+    /// Requested names that stand nowhere else.
     #[serde(default)]
-    pub headers: BTreeMap<String, String>,
-    /// How long a streamed answer may be silent between two events before it counts as lost; 2 minutes unless given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub idle_timeout: Option<Span>,
-}
-
-/// A value that stands in the file, or in the environment.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Setting {
-    /// The value itself.
-    Literal(String),
-    /// Where it stands.
-    From(FromEnvironment),
-}
-
-/// A value in the environment.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct FromEnvironment {
-    /// The name of the variable.
-    #[schemars(length(min = 1))]
-    pub env: String,
-    /// The value where the variable is not set, or empty.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub default: Option<String>,
-}
-
-/// A weighted place on a channel.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Model {
-    /// The name in this file, in reports and in routes.
-    #[schemars(length(min = 1))]
-    pub name: String,
-    /// The channel.
-    pub channel: String,
-    /// The vendor's name of the model; the same as `name` where it is left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub model: Option<String>,
-    /// Where the key is found. Without it none is sent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key: Option<Key>,
-    /// How many requests may be in flight.
-    #[serde(default = "max_in_flight")]
-    #[schemars(range(min = 1, max = 100_000))]
-    pub max_in_flight: usize,
-    /// How many of a route's requests it gets, in proportion to the other models there.
-    #[serde(default = "weight")]
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub weight: u32,
-    /// What its tokens cost. Without it, spending on it is counted in tokens alone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub price: Option<PriceTag>,
-    /// Which demands on the form of an answer it takes. Where it is left out, the most is tried, and what is refused is
-    /// not asked for again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub json: Option<JsonSupport>,
-    /// The table by which its tokens are counted before anything is sent; found by the model's name where it is left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tokenizer: Option<TokenizerName>,
-}
-
-/// Which demands on the form of an answer a model takes. What it does not take is told to it in words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum JsonSupport {
-    /// `response_format` with a JSON Schema.
-    Schema,
-    /// `response_format` that asks for some JSON object.
-    Object,
-    /// No `response_format` at all.
-    None,
-}
-
-/// A table of tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum TokenizerName {
-    /// OpenAI's of 2024 and later: gpt-4o, gpt-4.1, gpt-5, o1 and those after them.
-    O200kBase,
-    /// OpenAI's of 2023: gpt-4, gpt-3.5-turbo, text-embedding-3.
-    Cl100kBase,
+    pub names: NameSettings,
+    /// The gateway as a server. `tidemill run` has no use for it.
+    #[serde(default)]
+    pub gateway: FaceSettings,
 }
 
 impl ModelsFile {
@@ -150,87 +67,6 @@ impl ModelsFile {
             TokenizerName::Cl100kBase => Table::Cl100kBase,
         });
         Tokenizer::of(known.and_then(|known| known.model.as_deref()).unwrap_or(model), declared)
-    }
-}
-
-fn max_in_flight() -> usize {
-    64
-}
-
-fn weight() -> u32 {
-    1
-}
-
-/// Where a key is found: `{ env: NAME }` or `{ file: PATH }`, and never the key itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Key {
-    /// In a variable of the environment.
-    Env(String),
-    /// In a file that holds nothing else.
-    File(PathBuf),
-}
-
-/// Told to whoever writes a key into the file. It does not repeat what stands there.
-const NO_LITERAL: &str = "a key never stands in the file itself; write `key: { env: NAME }` with the name of an \
-                          environment variable, or `key: { file: PATH }`";
-
-// serde's derive would do, but for its message, which quotes what it found: the key.
-impl<'de> Deserialize<'de> for Key {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "lowercase", deny_unknown_fields)]
-        enum Place {
-            Env(String),
-            File(PathBuf),
-        }
-
-        struct Reference;
-        impl<'de> Visitor<'de> for Reference {
-            type Value = Key;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`{ env: NAME }` or `{ file: PATH }`")
-            }
-
-            fn visit_str<E: Error>(self, _: &str) -> Result<Key, E> {
-                Err(E::custom(NO_LITERAL))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Key, A::Error> {
-                Ok(match Place::deserialize(MapAccessDeserializer::new(map))? {
-                    Place::Env(name) => Key::Env(name),
-                    Place::File(path) => Key::File(path),
-                })
-            }
-        }
-        deserializer.deserialize_any(Reference)
-    }
-}
-
-impl JsonSchema for Key {
-    fn schema_name() -> Cow<'static, str> {
-        "Key".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let branch = |name: &str, description: &str| {
-            json_schema!({
-                "type": "object",
-                "properties": { name: { "type": "string", "minLength": 1, "description": description } },
-                "required": [name],
-                "additionalProperties": false,
-            })
-        };
-        json_schema!({
-            "description": "Where the key is found: `{ env: NAME }` or `{ file: PATH }`, and never the key itself.",
-            "oneOf": [
-                branch("env", "The name of an environment variable."),
-                branch("file", "The path of a file that holds the key and nothing else."),
-            ],
-            // What stands here by mistake is a secret: a message about it must not quote it.
-            "writeOnly": true,
-            "examples": [{ "env": "API_KEY" }],
-        })
     }
 }
 
@@ -272,7 +108,36 @@ mod tests {
         check(said(json!({ "price": { "prompt": 1, "completion": "2", "currency": "USD" } })), true);
         check(said(json!({ "price": { "prompt": 1, "currency": "USD" } })), false);
         check(said(json!({ "price": { "prompt": [1], "completion": 2, "currency": "USD" } })), false);
+        check(said(json!({ "weight": 0, "aliases": ["x"], "abilities": { "context": "128k" } })), true);
+        check(said(json!({ "abilities": { "tool": true } })), false);
+        check(said(json!({ "chat_path": "/chat", "timeout": "1s" })), false);
         check(json!({ "channels": {}, "models": [{ "name": "m", "channel": "a", "wieght": 2 }] }), false);
+        let beside = |key: &str, value: Value| {
+            let mut file = with_key(&json!({ "env": "KEY" }));
+            file[key] = value;
+            file
+        };
+        check(beside("routes", json!({ "r": ["m"], "s": { "models": ["m"], "choose": "least_loaded" } })), true);
+        check(beside("routes", json!({ "s": { "models": ["m"], "choose": "random" } })), false);
+        check(beside("routes", json!({ "s": { "models": ["m"], "hedge": { "after": "2s", "at_most": "5%" } } })), true);
+        check(beside("routes", json!({ "s": { "models": ["m"], "hedge": { "after": 2 } } })), false);
+        check(beside("names", json!({ "patterns": { "gpt-*": "m" }, "default": "m" })), true);
+        check(beside("names", json!({ "are_wishes": true })), false);
+        check(beside("gateway", json!({ "keys": [{ "name": "a", "key": { "env": "A" }, "class": "batch" }] })), true);
+        check(beside("gateway", json!({ "keys": [{ "name": "a", "key": "sk-planted-4711" }] })), false);
+        check(beside("gateway", json!({ "queue": { "length": 10, "wait": "1s" }, "body_limit": "1MB" })), true);
+        check(beside("gateway", json!({ "log": { "format": "xml" } })), false);
+        let channel = |key: &str, value: Value| {
+            let mut file = with_key(&json!({ "env": "KEY" }));
+            file["channels"]["a"][key] = value;
+            file
+        };
+        check(channel("http", json!(2)), true);
+        check(channel("http", json!(3)), false);
+        check(channel("proxy", json!({ "env": "PROXY" })), true);
+        check(channel("timeout", json!("10m")), true);
+        check(channel("timeout", json!(10)), false);
+        check(channel("chat_path", json!("/x")), false);
         check(
             json!({ "channels": { "a": { "url": { "env": "A", "defualt": "b" } } }, "models": [{ "name": "m", "channel": "a" }] }),
             false,

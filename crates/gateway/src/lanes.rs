@@ -4,7 +4,6 @@
 //! while it is held.
 
 use std::{
-    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -24,12 +23,14 @@ use crate::{
     health::{Health, Standing},
     jitter::Jitter,
     limit::Limit,
+    names::Names,
     resolve::{Resolved, listed},
 };
 
 /// The lanes of a gateway.
 #[derive(Debug)]
 pub(crate) struct Lanes {
+    names: Names,
     state: Mutex<State>,
     freed: Notify,
     outage: Duration,
@@ -38,7 +39,7 @@ pub(crate) struct Lanes {
 #[derive(Debug)]
 struct State {
     lanes: Vec<Lane>,
-    routes: BTreeMap<String, Route>,
+    routes: Vec<Route>,
     jitter: Jitter,
 }
 
@@ -52,6 +53,7 @@ struct Lane {
 
 #[derive(Debug)]
 struct Route {
+    name: Arc<str>,
     members: Vec<usize>,
     turns: Turns,
 }
@@ -82,13 +84,18 @@ impl Lanes {
             limit: Limit::new(upstream.max_in_flight),
             health: Health::new(),
         };
-        let route = |members: &Vec<usize>| Route { members: members.clone(), turns: Turns::new(members.len()) };
+        let route = |route: &crate::Route| Route {
+            name: Arc::clone(&route.name),
+            members: route.members.clone(),
+            turns: Turns::new(route.members.len()),
+        };
         let state = State {
             lanes: resolved.upstreams.iter().map(lane).collect(),
-            routes: resolved.routes.iter().map(|(name, members)| (name.clone(), route(members))).collect(),
+            routes: resolved.routes.iter().map(route).collect(),
             jitter: Jitter::new(seed),
         };
-        Self { state: Mutex::new(state), freed: Notify::new(), outage: resolved.outage }
+        let names = resolved.names.clone();
+        Self { names, state: Mutex::new(state), freed: Notify::new(), outage: resolved.outage }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -97,7 +104,7 @@ impl Lanes {
     }
 
     pub(crate) fn knows(&self, route: &str) -> bool {
-        self.state().routes.contains_key(route)
+        self.names.find(route).is_some()
     }
 
     /// Ends when a place was freed. The wait begins with the call, not with the first poll: who calls this before asking
@@ -109,13 +116,15 @@ impl Lanes {
     /// Takes a place at an upstream of `route` other than those in `tried`.
     pub(crate) fn pick(self: &Arc<Self>, route: &str, tried: &[usize]) -> Picked {
         let now = Instant::now();
-        let mut state = self.state();
-        let State { lanes, routes, .. } = &mut *state;
-        let Some(Route { members, turns }) = routes.get_mut(route) else {
-            let names: Vec<&str> = routes.keys().map(String::as_str).collect();
+        let Some(number) = self.names.find(route) else {
+            let state = self.state();
+            let names: Vec<&str> = state.routes.iter().map(|route| &*route.name).collect();
             let message = format!("there is no model or route `{route}`; there are {}", listed(&names));
             return Picked::Closed(Failure::new(FailureKind::Rejected, message));
         };
+        let mut state = self.state();
+        let State { lanes, routes, .. } = &mut *state;
+        let Route { members, turns, .. } = &mut routes[number];
         let candidates = members.iter().enumerate().filter(|(_, upstream)| {
             let lane = &lanes[**upstream];
             let may_be_asked = matches!(lane.health.standing(now), Standing::Well | Standing::ProbeDue);

@@ -9,6 +9,7 @@
 //! In the order of a request's life:
 //!
 //! - `config`, `resolve`: what the models file says, and what comes of it
+//! - `names`: from a requested name to a route
 //! - `client`: the port; `reserve` before a request, `complete` with it
 //! - `lanes`: the state of all upstreams; `limit`, `health`, `balance` say whether one has a place, is well, has its turn
 //! - `failover`, `forward`: one upstream after the other, each asked once
@@ -19,7 +20,7 @@
 //!     r#"{"channels": {"local": {"url": "http://127.0.0.1:8000/v1"}}, "models": [{"name": "small", "channel": "local"}]}"#,
 //! )?;
 //! let resolved = gateway::resolve(&file, &|_| None, &|_| Err(std::io::ErrorKind::NotFound.into()));
-//! assert_eq!(resolved.map(|it| it.routes["auto"].clone()), Ok(vec![0]));
+//! assert_eq!(resolved.map(|it| it.names.find("auto").is_some()), Ok(true));
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
@@ -33,10 +34,18 @@ mod health;
 mod jitter;
 mod lanes;
 mod limit;
+mod names;
 mod resolve;
 
 pub use abilities::{Learned, Notice};
 pub use client::Gateway;
-pub use config::{Amount, Channel, JsonSupport, Key, Model, ModelsFile, PriceTag, Setting, Span, TokenizerName};
+pub use config::{
+    AbilitySettings, Amount, Channel, Choose, Count, FaceClass, FaceKeySettings, FaceSettings, FromEnvironment,
+    HedgeSettings, HttpVersion, JsonSupport, Key, LogFormat, LogSettings, Model, ModelsFile, NameSettings, PriceTag,
+    QueueSettings, RouteSettings, RouteTo, Setting, Share, Size, Span, TokenizerName,
+};
 pub use forward::Forward;
-pub use resolve::{ConfigMistake, Resolved, Upstream, resolve};
+pub use names::Names;
+pub use resolve::{
+    ConfigMistake, Connection, Declared, FaceConfig, FaceKey, Hedge, Resolved, Route, Upstream, resolve, resolve_face,
+};

@@ -18,9 +18,5 @@ impl StepConfig {
 
 /// Returns the models that a route may lead to.
 pub(crate) fn models_of<'a>(file: &'a ModelsFile, route: &str) -> Vec<&'a Model> {
-    match file.routes.get(route) {
-        Some(names) => file.models.iter().filter(|model| names.contains(&model.name)).collect(),
-        None if route == "auto" && file.models.iter().all(|model| model.name != "auto") => file.models.iter().collect(),
-        None => file.models.iter().filter(|model| model.name == route).collect(),
-    }
+    file.models_of(route).unwrap_or_default()
 }

@@ -384,7 +384,7 @@ async fn names_that_lead_nowhere_are_told_with_those_that_do() {
     let house = House::new(&[(1, 1), (1, 1)]);
     assert!(house.gateway.knows("auto") && house.gateway.knows("b") && !house.gateway.knows("z"));
     let Reserve::Closed(failure) = house.reserve_at("z") else { panic!("a permit for nothing") };
-    assert_eq!(failure.message, "there is no model or route `z`; there are `a`, `auto`, `b`");
+    assert_eq!(failure.message, "there is no model or route `z`; there are `a`, `b`, `auto`");
 }
 
 #[tokio::test(start_paused = true)]

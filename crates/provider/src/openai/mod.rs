@@ -80,6 +80,19 @@ impl OpenAi {
     /// # Errors
     /// Where the key cannot be sent in a header, or the path is none.
     pub fn new(endpoint: Endpoint, model: &str, key: Option<Secret>) -> Result<Self, EndpointError> {
+        Self::with_chat_path(endpoint, "/chat/completions", model, key)
+    }
+
+    /// The same, where chat completions are not at `/chat/completions` below the base URL but at `chat_path`.
+    ///
+    /// # Errors
+    /// Where the key cannot be sent in a header, or the path is none.
+    pub fn with_chat_path(
+        endpoint: Endpoint,
+        chat_path: &str,
+        model: &str,
+        key: Option<Secret>,
+    ) -> Result<Self, EndpointError> {
         let mut headers = HeaderMap::with_capacity(8);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
@@ -93,10 +106,10 @@ impl OpenAi {
         }
         let model = serde_json::Value::from(model).to_string();
         let form = |path, headers| Form::new(&endpoint, Method::POST, path, headers).map(Arc::new);
-        let chat = form("/chat/completions", headers.clone())?;
+        let chat = form(chat_path, headers.clone())?;
         let embeddings = form("/embeddings", headers.clone())?;
         headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream, application/json"));
-        let chat_stream = form("/chat/completions", headers)?;
+        let chat_stream = form(chat_path, headers)?;
         Ok(Self { endpoint, chat, chat_stream, embeddings, authorization, model, key, idle: IDLE })
     }
 

@@ -29,11 +29,10 @@ impl Whole<'_> {
         let Some(models) = models else { return };
         for (keys, route) in step.work.asked() {
             // That a name is missing was told above.
-            if route.trim().is_empty() || knows(models, route) {
+            if route.trim().is_empty() || models.models_of(route).is_some() {
                 continue;
             }
-            let known = models.models.iter().map(|model| model.name.as_str());
-            let known = known.chain(models.routes.keys().map(String::as_str)).collect::<Vec<_>>().join(", ");
+            let known = models.known_names().join(", ");
             let message = format!("the models file knows no model or route `{route}`; it has: {known}");
             let keys: Vec<&str> = place.iter().copied().chain(keys.iter().map(String::as_str)).collect();
             self.error(&keys, message);
@@ -52,8 +51,4 @@ impl Whole<'_> {
         let warning = self.document.warning(deepest(self.document, &keys), what);
         self.diagnostics.push(warning.help("it is the first record; all that are like it would not be asked about"));
     }
-}
-
-fn knows(models: &ModelsFile, route: &str) -> bool {
-    route == "auto" || models.routes.contains_key(route) || models.models.iter().any(|model| model.name == route)
 }
