@@ -20,6 +20,10 @@ mod openai;
 mod reply;
 pub mod tokens;
 pub mod transport;
+pub mod watch {
+    //! Watching an answer go by.
+    pub use crate::openai::watch::{Events, Kind, Watch, usage_in};
+}
 
 pub use abilities::{Abilities, Json, Lack};
 pub use openai::{Hints, Left, OpenAi, Passing, Path, Question, Scan};

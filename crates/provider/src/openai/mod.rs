@@ -18,6 +18,7 @@ mod lacks;
 mod pass;
 mod scan;
 mod stream;
+pub(crate) mod watch;
 
 use std::{
     sync::Arc,
