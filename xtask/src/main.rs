@@ -7,6 +7,8 @@
 
 mod bench;
 mod generate;
+#[cfg(target_os = "linux")]
+mod load;
 mod shell;
 mod test;
 mod tidy;
@@ -47,6 +49,14 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },
+    /// Loads a gateway: a part of the benchmark, in a process of its own.
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    BenchLoad(load::Load),
+    /// The benchmark's vendor, in a process of its own.
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    BenchVendor(load::Serve),
 }
 
 fn main() -> ExitCode {
@@ -61,11 +71,15 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<()> {
-    let root = shell::root()?;
     match command {
-        Command::Test { steps } => test::run(&root, &steps),
-        Command::Tidy => tidy::run(&root),
-        Command::Generate { check } => generate::run(&root, check),
-        Command::Bench { name, rest } => bench::run(&root, name.as_deref(), &rest),
+        // These two stand anywhere: the benchmark starts them, and so may whoever looks into it.
+        #[cfg(target_os = "linux")]
+        Command::BenchLoad(load) => load::run_load(&load),
+        #[cfg(target_os = "linux")]
+        Command::BenchVendor(serve) => load::run_vendor(&serve),
+        Command::Test { steps } => test::run(&shell::root()?, &steps),
+        Command::Tidy => tidy::run(&shell::root()?),
+        Command::Generate { check } => generate::run(&shell::root()?, check),
+        Command::Bench { name, rest } => bench::run(&shell::root()?, name.as_deref(), &rest),
     }
 }

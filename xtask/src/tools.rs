@@ -32,6 +32,10 @@ pub(crate) const SHEAR: CargoTool = CargoTool { name: "cargo-shear", version: "1
 /// The clients that judge our servers and the peers that benchmarks compare with.
 const PYTHON: [&str; 2] = ["aiohttp==3.14.5", "openai==3.52.0"];
 
+/// The gateway that most people run, against which ours is measured; not installed unless asked for.
+#[cfg(target_os = "linux")]
+const LITELLM: &str = "litellm[proxy]==1.106.2";
+
 /// Something that could not be had.
 pub(crate) struct Missing {
     what: String,
@@ -156,6 +160,13 @@ impl Tools {
         fs::write(stamp, wanted)?;
         Ok(())
     }
+}
+
+/// Installs `LiteLLM` into `target/tools/litellm`, where the benchmark of the gateway looks for it.
+#[cfg(target_os = "linux")]
+pub(crate) fn install_litellm(root: &Path) -> Result<()> {
+    let tools = Tools { root: root.to_owned(), missing: Vec::new() };
+    tools.environment("litellm", &[LITELLM.to_owned()])
 }
 
 /// Tries again once: registries have bad moments.

@@ -28,8 +28,12 @@ pub(super) fn binary(root: &Path) -> Result<PathBuf> {
     if !built.success() {
         bail!("the release build failed");
     }
-    let target = std::env::var("CARGO_TARGET_DIR").map_or_else(|_| root.join("target"), PathBuf::from);
-    Ok(target.join("release/tidemill"))
+    Ok(target(root).join("release/tidemill"))
+}
+
+/// Returns the folder that cargo builds into.
+pub(super) fn target(root: &Path) -> PathBuf {
+    std::env::var("CARGO_TARGET_DIR").map_or_else(|_| root.join("target"), PathBuf::from)
 }
 
 /// Makes an empty folder for a benchmark, on the disk that the repository is on.

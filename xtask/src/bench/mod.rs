@@ -5,6 +5,8 @@
 //! average printed, the vendor's count checked, and the peer or the floor measured in the same run.
 
 mod everything;
+#[cfg(target_os = "linux")]
+mod gateway;
 mod journal;
 mod latency;
 mod measure;
@@ -46,6 +48,12 @@ const ALL: &[Bench] = &[
         run: memory::run,
     },
     Bench { name: "journal", about: "the journal alone, against raw append and sync: [RECORDS]", run: journal::run },
+    #[cfg(target_os = "linux")]
+    Bench {
+        name: "gateway",
+        about: "directly, through nginx, LiteLLM, ours: [whole|streams|latency|memory|all] [ROUNDS], `install-peers`",
+        run: gateway::run,
+    },
     Bench { name: "start", about: "start of the binary, to `--version`", run: start::run },
 ];
 
