@@ -33,7 +33,7 @@ impl Table {
             }
         };
         let columns = self.rows[at].1.iter_mut();
-        columns.zip(figures).for_each(|(column, figure)| column.push(*figure));
+        columns.zip(figures).filter(|(_, figure)| figure.is_finite()).for_each(|(column, figure)| column.push(*figure));
     }
 
     /// Returns the median of a figure.
@@ -53,10 +53,10 @@ impl Table {
             for (column, figures) in self.columns.iter().zip(columns) {
                 let (median, least, most) = measure::spread(figures.clone());
                 let digits = column.digits;
-                match (median.is_finite(), figures.len()) {
-                    (false, _) => print!(" – |"),
-                    (true, 1) => print!(" {median:.digits$} |"),
-                    (true, _) => print!(" {median:.digits$} ({least:.digits$} to {most:.digits$}) |"),
+                match figures.len() {
+                    0 => print!(" – |"),
+                    1 => print!(" {median:.digits$} |"),
+                    _ => print!(" {median:.digits$} ({least:.digits$} to {most:.digits$}) |"),
                 }
             }
             match (self.median(name, 0), self.median("nginx", 0)) {
