@@ -15,11 +15,13 @@ mod manifest;
 mod requests;
 mod run_folder;
 mod turn;
+mod user_keys;
 
 pub use disk::LocalDisk;
-pub use hash_file::{HashFile, HashFileError, UserKeys};
+pub use hash_file::{HashFile, HashFileError};
 pub use journal::{Journal, Options, Settled, Walk};
 pub use manifest::{FORMAT_VERSION, Manifest, ManifestError, RunState};
 pub use requests::Requests;
 pub use run_folder::{Locked, RunFolder, RunFolderError, RunLock};
 pub use turn::Turn;
+pub use user_keys::UserKeys;

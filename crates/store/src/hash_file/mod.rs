@@ -5,14 +5,21 @@
 //! synced. The header bears the mark of the machine's boot while the file is in use: after a kill the page cache is
 //! whole and the file is used as it is; after a crash of the machine it is not trusted.
 //!
+//! A kill may cut a write short, at a border of pages. That leaves no slot half taken: a number lies within one page, and
+//! a slot without a number is empty, whatever stands before it. And it leaves no key behind an empty slot that its probe
+//! would end at: bytes are written in the order of the slots, a key never before those that it was probed past.
+//!
 //! ```text
 //! "TIDEMILL-HASHES\0"  16 bytes
 //! version              u32
 //! log2 of slots        u32
 //! mark                 u64, 0 when it was closed in good order
 //! number of keys       u64, valid when closed
+//! note                 u64, the owner's (not in version 1: there it is 0)
 //! slots                24 bytes each: hash (16), number + 1 (8; 0 is an empty slot)
 //! ```
+
+mod many;
 
 use std::{
     io,
@@ -20,10 +27,12 @@ use std::{
     sync::Arc,
 };
 
-use domain::ports::{Disk, DiskFile, KeyTable, KeyTableError};
+use domain::ports::{Disk, DiskFile};
 
 const MAGIC: &[u8; 16] = b"TIDEMILL-HASHES\0";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// The version without a note is read as one whose note is 0.
+const OLDEST: u32 = 1;
 const HEAD: u64 = 64;
 const SLOT: usize = 24;
 const FIRST_LOG2: u32 = 12;
@@ -47,6 +56,7 @@ pub struct HashFile {
     log2: u32,
     n_keys: u64,
     mark: u64,
+    note: u64,
 }
 
 impl HashFile {
@@ -64,11 +74,14 @@ impl HashFile {
         let four = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
         let eight = |at: usize| u64::from(four(at)) | u64::from(four(at + 4)) << 32;
         let mark = eight(24);
-        let is_ours = read == head.len() && head[..16] == *MAGIC && four(16) == VERSION && four(20) < 48;
+        let is_ours =
+            read == head.len() && head[..16] == *MAGIC && (OLDEST..=VERSION).contains(&four(16)) && four(20) < 48;
         let is_whole = is_ours && (mark == 0 || (boot != 0 && mark == boot));
-        let mut table = Self { disk, path: path.to_owned(), file, log2: FIRST_LOG2, n_keys: 0, mark: boot.max(1) };
+        let mut table =
+            Self { disk, path: path.to_owned(), file, log2: FIRST_LOG2, n_keys: 0, mark: boot.max(1), note: 0 };
         if is_whole {
             table.log2 = four(20);
+            table.note = if four(16) == OLDEST { 0 } else { eight(40) };
             table.n_keys = if mark == 0 { eight(32) } else { table.count().map_err(wrap)? };
         } else {
             table.file.cut(0).map_err(wrap)?;
@@ -108,6 +121,33 @@ impl HashFile {
         }
     }
 
+    /// Calls `take` with every key, in no order.
+    ///
+    /// # Errors
+    /// As the file system says.
+    pub fn each_key(&self, mut take: impl FnMut(u128)) -> Result<(), HashFileError> {
+        let each = self.each_block(|keys| {
+            keys.iter().for_each(|(key, _)| take(*key));
+            Ok(())
+        });
+        each.map_err(|source| HashFileError { path: self.path.clone(), source })
+    }
+
+    /// Returns the number that the owner wrote beside the keys; 0 in a new table.
+    #[must_use]
+    pub fn note(&self) -> u64 {
+        self.note
+    }
+
+    /// Writes a number of the owner's beside the keys. Whoever finds it finds all keys that were put in before.
+    ///
+    /// # Errors
+    /// As the file system says.
+    pub fn set_note(&mut self, note: u64) -> Result<(), HashFileError> {
+        self.note = note;
+        self.write_head(self.mark).map_err(|source| HashFileError { path: self.path.clone(), source })
+    }
+
     /// Returns how many keys are in.
     #[must_use]
     pub fn n_keys(&self) -> u64 {
@@ -139,9 +179,7 @@ impl HashFile {
 
     /// Finds a key or the slot for it, in a table that has room for one more.
     fn find_with_room(&mut self, key: u128) -> io::Result<Place> {
-        if self.n_keys * 2 >= 1 << self.log2 {
-            self.grow()?;
-        }
+        self.make_room(1)?;
         self.find(key)
     }
 
@@ -155,10 +193,14 @@ impl HashFile {
         self.file.write_at(&encode(key, number), HEAD + slot * SLOT as u64)
     }
 
+    /// Returns the slot that the probe for a key begins at. The high half tells it; the keys are hashes already.
+    fn slot_of(&self, key: u128) -> u64 {
+        ((key >> 64) as u64) & ((1 << self.log2) - 1)
+    }
+
     fn find(&self, key: u128) -> io::Result<Place> {
         let n_slots = 1_u64 << self.log2;
-        // The high half picks the slot; the keys are hashes already.
-        let first = ((key >> 64) as u64) & (n_slots - 1);
+        let first = self.slot_of(key);
         let mut block = [0; SLOT * PROBE as usize];
         let mut slot = first;
         loop {
@@ -166,14 +208,12 @@ impl HashFile {
             let wanted = &mut block[..usize::try_from(n).map_err(io::Error::other)? * SLOT];
             self.file.read_at(wanted, HEAD + slot * SLOT as u64)?;
             for (i, found) in wanted.chunks_exact(SLOT).enumerate() {
-                let number = u64::from_le_bytes([
-                    found[16], found[17], found[18], found[19], found[20], found[21], found[22], found[23],
-                ]);
-                if number == 0 {
-                    return Ok(Place::Free(slot + i as u64));
-                }
-                if found[..16] == key.to_le_bytes() {
-                    return Ok(Place::Taken { slot: slot + i as u64, number: number - 1 });
+                match decode(found) {
+                    None => return Ok(Place::Free(slot + i as u64)),
+                    Some((taken, number)) if taken == key => {
+                        return Ok(Place::Taken { slot: slot + i as u64, number });
+                    }
+                    Some(_) => {}
                 }
             }
             slot = (slot + n) & (n_slots - 1);
@@ -183,53 +223,10 @@ impl HashFile {
         }
     }
 
-    /// Moves everything into a table of twice the size, written aside.
-    fn grow(&mut self) -> io::Result<()> {
-        let aside = self.path.with_extension("growing");
-        let file = self.disk.open(&aside, true)?;
-        file.cut(0)?;
-        file.cut(HEAD + (SLOT as u64) * (2 << self.log2))?;
-        let mut bigger = Self {
-            disk: Arc::clone(&self.disk),
-            path: aside.clone(),
-            file,
-            log2: self.log2 + 1,
-            n_keys: 0,
-            mark: self.mark,
-        };
-        self.each(|key, number| bigger.try_insert(key, number).map(|_| ()))?;
-        bigger.write_head(self.mark)?;
-        self.disk.rename(&aside, &self.path)?;
-        bigger.path.clone_from(&self.path);
-        *self = bigger;
-        Ok(())
-    }
-
-    fn each(&self, mut take: impl FnMut(u128, u64) -> io::Result<()>) -> io::Result<()> {
-        let mut block = vec![0; SLOT * 4096];
-        let end = HEAD + (SLOT as u64) * (1 << self.log2);
-        let mut at = HEAD;
-        while at < end {
-            let read = self.file.read_at(&mut block, at)?;
-            if read < SLOT {
-                break;
-            }
-            for slot in block[..read].chunks_exact(SLOT) {
-                let (hash, number) = slot.split_at(16);
-                let number = u64::from_le_bytes(number.try_into().map_err(io::Error::other)?);
-                if number > 0 {
-                    take(u128::from_le_bytes(hash.try_into().map_err(io::Error::other)?), number - 1)?;
-                }
-            }
-            at += (read - read % SLOT) as u64;
-        }
-        Ok(())
-    }
-
     fn count(&self) -> io::Result<u64> {
         let mut n = 0;
-        self.each(|_, _| {
-            n += 1;
+        self.each_block(|keys| {
+            n += keys.len() as u64;
             Ok(())
         })?;
         Ok(n)
@@ -242,6 +239,7 @@ impl HashFile {
         head[20..24].copy_from_slice(&self.log2.to_le_bytes());
         head[24..32].copy_from_slice(&mark.to_le_bytes());
         head[32..40].copy_from_slice(&self.n_keys.to_le_bytes());
+        head[40..48].copy_from_slice(&self.note.to_le_bytes());
         self.file.write_at(&head, 0)
     }
 }
@@ -258,67 +256,12 @@ fn encode(key: u128, number: u64) -> [u8; SLOT] {
     slot
 }
 
-/// The user keys of one source: a table of their hashes. Two keys are taken for one only if 128 bits agree.
-#[derive(Debug)]
-pub struct UserKeys {
-    table: HashFile,
-    is_whole: bool,
-}
-
-impl UserKeys {
-    /// Opens the table at `path`; see [`HashFile::open`].
-    ///
-    /// # Errors
-    /// As the file system says.
-    pub fn open(disk: Arc<dyn Disk>, path: &Path, boot: u64) -> Result<Self, HashFileError> {
-        let (table, is_whole) = HashFile::open(disk, path, boot)?;
-        Ok(Self { table, is_whole })
-    }
-}
-
-impl KeyTable for UserKeys {
-    fn is_whole(&self) -> bool {
-        self.is_whole
-    }
-
-    fn insert(&mut self, key: &str, position: u64) -> Result<Option<u64>, KeyTableError> {
-        let hash = xxhash_rust::xxh3::xxh3_128(key.as_bytes());
-        self.table.insert(hash, position).map_err(|e| KeyTableError(e.to_string()))
-    }
+/// Reads a slot; `None` where it is empty.
+fn decode(slot: &[u8]) -> Option<(u128, u64)> {
+    let (key, number) = (slot.first_chunk()?, slot.last_chunk()?);
+    let number = u64::from_le_bytes(*number).checked_sub(1)?;
+    Some((u128::from_le_bytes(*key), number))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::LocalDisk;
-
-    fn hash(n: u64) -> u128 {
-        xxhash_rust::xxh3::xxh3_128(&n.to_le_bytes())
-    }
-
-    #[test]
-    fn keys_survive_growth_and_both_ways_of_closing() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("keys");
-        let open = |boot| HashFile::open(Arc::new(LocalDisk), &path, boot).unwrap();
-        let (mut table, is_whole) = open(7);
-        assert!(!is_whole);
-        for n in 0..20_000 {
-            assert_eq!(table.insert(hash(n), n).unwrap(), None);
-        }
-        assert_eq!(table.insert(hash(17), 99).unwrap(), Some(17));
-        drop(table); // as a kill leaves it
-
-        let (table, is_whole) = open(7);
-        assert!(is_whole && table.n_keys() == 20_000);
-        assert!((0..20_000).all(|n| table.get(hash(n)).unwrap() == Some(n)));
-        assert_eq!(table.get(hash(20_000)).unwrap(), None);
-        table.close().unwrap();
-
-        let (table, is_whole) = open(8); // another boot, after closing in good order
-        assert!(is_whole && table.n_keys() == 20_000);
-        drop(table);
-        let (table, is_whole) = open(9); // another boot, after a crash of the machine
-        assert!(!is_whole && table.get(hash(3)).unwrap().is_none());
-    }
-}
+mod tests;
