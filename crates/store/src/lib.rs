@@ -9,6 +9,7 @@
 //! disk that crashes.
 
 mod disk;
+mod filter;
 mod hash_file;
 mod journal;
 mod manifest;

@@ -32,4 +32,11 @@ pub trait RequestTable: Send {
     /// # Errors
     /// Where the table cannot be read.
     fn get(&self, request: u128) -> Result<Option<Located>, KeyTableError>;
+
+    /// Tells that the journal has come to `segment`, so that what was put in before is written where it outlives the
+    /// process, and earlier segments need not be read again. To be told of outcomes that are not put in, too.
+    ///
+    /// # Errors
+    /// Where the table cannot be written.
+    fn reached(&mut self, segment: u32) -> Result<(), KeyTableError>;
 }

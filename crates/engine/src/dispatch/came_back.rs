@@ -67,13 +67,15 @@ impl Flowing<'_> {
                 self.next_candidate(record, &outcome.end)?;
             }
         }
-        if let (Some(at), Some(duplicates), [Projection { outcome, .. }]) =
-            (at, &mut self.duplicates, settled.as_slice())
-            && outcome.same_as.is_none()
-        {
-            let waiting = duplicates.settled(outcome, at)?;
-            if !waiting.is_empty() {
-                self.answer_alike(waiting, at)?;
+        if let (Some(at), Some(duplicates)) = (at, &mut self.duplicates) {
+            duplicates.reached(at)?;
+            if let [Projection { outcome, .. }] = settled.as_slice()
+                && outcome.same_as.is_none()
+            {
+                let waiting = duplicates.settled(outcome, at)?;
+                if !waiting.is_empty() {
+                    self.answer_alike(waiting, at)?;
+                }
             }
         }
         self.projector.show(settled);

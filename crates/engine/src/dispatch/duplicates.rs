@@ -77,6 +77,11 @@ impl Duplicates {
         Ok(waiting)
     }
 
+    /// Books that an outcome, of whatever record, lies at `at`: the table keeps step with the journal.
+    pub(super) fn reached(&mut self, at: Located) -> Result<(), KeyTableError> {
+        self.table.reached(at.segment)
+    }
+
     /// Returns how many items wait, and what they weigh.
     pub(super) fn waiting(&self) -> (usize, usize) {
         (self.n_waiting, self.held)

@@ -3,6 +3,7 @@
 
 mod crash;
 mod damage;
+mod requests;
 mod resume;
 mod story;
 mod walk;

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use domain::{
     AnswerMeta, Attempted, End, EndClass, Entry, Failure, FailureKind, Header, Member, NoteKind, Noted, Parked, Reason,
     Receipt, Reopened, Started, Stopped, Timestamp, Usage,
-    ports::{Disk, Journal as _, RequestTable as _},
+    ports::{Disk, Journal as _},
 };
-use store::{Journal, LocalDisk, Requests, RunFolder};
+use store::Journal;
 use testkit::CrashDisk;
 
 use crate::story::{FOLDER, attempt, hasty, key, open, outcome, raw_of, wait};
@@ -172,30 +172,4 @@ fn the_last_refuted_answer_and_every_bill_come_back() {
     let (failure, raw) = &recovered.refuted[&key(1)];
     assert_eq!((failure.message.as_str(), failure.reason, &raw[..]), ("second", Some(Reason::NoJson), &b"two"[..]));
     assert_eq!(recovered.billed[&0].0["a"].prompt_tokens, 30, "what is judged again is not billed again");
-}
-
-#[test]
-fn requests_that_were_answered_are_found_after_a_kill_and_after_a_crash() {
-    let state = tempfile::tempdir().unwrap();
-    let folder = RunFolder::new(state.path(), "r1");
-    folder.create().unwrap();
-    let disk: Arc<dyn Disk> = Arc::new(LocalDisk);
-    let (journal, _) = Journal::open(Arc::clone(&disk), &folder.journal(), 7, hasty()).unwrap();
-    for position in 0..40 {
-        wait(journal.append(vec![outcome(position, &[b'x'; 200])])).unwrap();
-    }
-    for boot in [7, 7, 8] {
-        // The first opening finds no table, the second one of a killed process, the third one of another boot.
-        let requests = Requests::open(Arc::clone(&disk), &folder, 0, boot).unwrap();
-        for position in 0..40 {
-            let at = requests.get(position).unwrap().expect("it was answered");
-            let entry = journal.read(at).unwrap().expect("it is sound");
-            assert!(matches!(entry.header, Header::Outcome(o) if u128::from(o.key.position) == position));
-        }
-        assert_eq!(requests.get(40).unwrap(), None);
-    }
-    let mut requests = Requests::open(disk, &folder, 0, 8).unwrap();
-    let at = wait(journal.append(vec![outcome(40, b"late")])).unwrap();
-    requests.put(3, at).unwrap();
-    assert_eq!(requests.get(3).unwrap(), Some(at), "the last outcome of a request counts");
 }
