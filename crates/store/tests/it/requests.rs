@@ -110,7 +110,13 @@ fn a_kill_at_any_moment_loses_no_request_that_the_journal_has() {
                 requests.put(request, at).unwrap();
             }
         }
-        let found = open(&as_killed_now(&folder, &killed), BOOT);
+        let copied = as_killed_now(&folder, &killed);
+        if (40..70).contains(&position) {
+            let (table, _) = HashFile::open(disk(), &copied.path().join("requests-0"), BOOT).unwrap();
+            let n_read_again = u64::from(at.segment) - table.note() + 1;
+            assert_eq!(n_read_again, 2, "who tells how far the journal has come has little to read again");
+        }
+        let found = open(&copied, BOOT);
         for settled in (0..=position).filter(|position| !(40..100).contains(position)) {
             assert!(found.get(settled.into()).unwrap().is_some(), "{settled} is not found by a kill at {position}");
             let asked = requests.get(settled.into()).unwrap().is_some();
