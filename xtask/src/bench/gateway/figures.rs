@@ -36,13 +36,16 @@ impl Table {
         columns.zip(figures).filter(|(_, figure)| figure.is_finite()).for_each(|(column, figure)| column.push(*figure));
     }
 
-    /// Returns the median of a figure.
-    pub(super) fn median(&self, row: &str, column: usize) -> Option<f64> {
-        let figures = &self.rows.iter().find(|(name, _)| name == row)?.1[column];
-        Some(measure::spread(figures.clone()).0).filter(|median| median.is_finite())
+    /// Returns the first figure as a multiple of nginx's: the median of what each round says, because what else runs on
+    /// the machine changes from round to round and is much the same within one.
+    fn against_nginx(&self, row: &str) -> Option<f64> {
+        let first = |row: &str| self.rows.iter().find(|(name, _)| name == row)?.1.first();
+        let (own, nginx) = (first(row)?, first("nginx")?);
+        let ratios: Vec<f64> = own.iter().zip(nginx).map(|(own, nginx)| own / nginx).collect();
+        Some(measure::spread(ratios).0).filter(|median| median.is_finite())
     }
 
-    /// Prints medians with the least and the greatest, and the first figure as a multiple of nginx's.
+    /// Prints medians with the least and the greatest of the rounds.
     pub(super) fn print(&self) {
         println!("### {}\n", self.title);
         let names: Vec<&str> = self.columns.iter().map(|column| column.name).collect();
@@ -59,9 +62,9 @@ impl Table {
                     _ => print!(" {median:.digits$} ({least:.digits$} to {most:.digits$}) |"),
                 }
             }
-            match (self.median(name, 0), self.median("nginx", 0)) {
-                (Some(own), Some(nginx)) => println!(" {:.2} × |", own / nginx),
-                _ => println!(" – |"),
+            match self.against_nginx(name) {
+                Some(ratio) => println!(" {ratio:.2} × |"),
+                None => println!(" – |"),
             }
         }
         println!();

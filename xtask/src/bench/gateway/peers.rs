@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -113,7 +113,7 @@ fn nginx(stage: &Stage, vendor: &Vendor) -> Result<Peer> {
     command.arg("-p").arg(&folder).args(["-c", "nginx.conf", "-e", "stderr"]);
     let peer =
         Peer { name: "nginx", kind: Kind::Nginx, address, stream_address, child: Some(spawn(&folder, command)?) };
-    ready(peer, Duration::from_secs(5), &folder, |peer| TcpStream::connect(&peer.address).is_ok())
+    ready(peer, Duration::from_secs(5), &folder, |peer| is_healthy(peer, "/counts"))
 }
 
 fn litellm(stage: &Stage, vendor: &Vendor) -> Result<Peer> {
@@ -176,6 +176,8 @@ fn ready(mut peer: Peer, patience: Duration, folder: &Path, is_ready: impl Fn(&P
         }
         std::thread::sleep(Duration::from_millis(50));
     }
+    // The first worker has answered; the others are to be there, too, when memory is looked at.
+    std::thread::sleep(Duration::from_millis(300));
     Ok(peer)
 }
 

@@ -61,11 +61,17 @@ fn resident_of(pids: &[u32]) -> f64 {
 
 /// Does something and returns the greatest resident memory meanwhile, looked at every 10 ms.
 pub(super) fn peak_while<T>(root: u32, act: impl FnOnce() -> T) -> (f64, T) {
-    let pids = family(root);
     let (is_over, peak) = (AtomicBool::new(false), AtomicU64::new(0));
     let done = std::thread::scope(|scope| {
         scope.spawn(|| {
+            let mut looks = 0_u64;
+            let mut pids = Vec::new();
             while !is_over.load(Ordering::Relaxed) {
+                // Who is there changes seldom, and takes longer to find out.
+                if looks.is_multiple_of(20) {
+                    pids = family(root);
+                }
+                looks += 1;
                 peak.fetch_max(resident_of(&pids).to_bits(), Ordering::Relaxed);
                 std::thread::sleep(Duration::from_millis(10));
             }
