@@ -57,6 +57,10 @@ enum Command {
     #[cfg(target_os = "linux")]
     #[command(hide = true)]
     BenchVendor(load::Serve),
+    /// The benchmark's bare relay, in a process of its own.
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    BenchRelay(load::Relay),
 }
 
 fn main() -> ExitCode {
@@ -72,11 +76,13 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<()> {
     match command {
-        // These two stand anywhere: the benchmark starts them, and so may whoever looks into it.
+        // These stand anywhere: the benchmark starts them, and so may whoever looks into it.
         #[cfg(target_os = "linux")]
         Command::BenchLoad(load) => load::run_load(&load),
         #[cfg(target_os = "linux")]
         Command::BenchVendor(serve) => load::run_vendor(&serve),
+        #[cfg(target_os = "linux")]
+        Command::BenchRelay(relay) => load::run_relay(&relay),
         Command::Test { steps } => test::run(&shell::root()?, &steps),
         Command::Tidy => tidy::run(&shell::root()?),
         Command::Generate { check } => generate::run(&shell::root()?, check),

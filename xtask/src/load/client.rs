@@ -403,7 +403,10 @@ mod tests {
 
     use clap::Parser;
 
-    use super::{super::vendor, *};
+    use super::{
+        super::{relay, vendor},
+        *,
+    };
 
     #[derive(Parser)]
     struct Line {
@@ -413,12 +416,24 @@ mod tests {
 
     /// Starts the vendor, tells it what to say, and loads it.
     fn loaded(script: &str, args: &str) -> Tally {
+        loaded_through(|vendor| vendor, script, args)
+    }
+
+    fn relayed(vendor: SocketAddr) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let to = listener.local_addr().expect("an address").to_string();
+        let address = listener.local_addr().expect("an address");
+        std::thread::spawn(move || relay::relay_on(&listener, &relay::Relay { to: vendor, threads: 2 }));
+        address
+    }
+
+    fn loaded_through(gateway: impl Fn(SocketAddr) -> SocketAddr, script: &str, args: &str) -> Tally {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let to = listener.local_addr().expect("an address");
         std::thread::spawn(move || vendor::serve_on(&listener, 2));
-        let mut stream = TcpStream::connect(&to).expect("a connection");
+        let mut stream = TcpStream::connect(to).expect("a connection");
         write!(stream, "GET /script?{script} HTTP/1.1\r\n\r\n").expect("written");
         assert!(stream.read(&mut [0; 200]).expect("read") > 0);
+        let to = gateway(to).to_string();
         let args = ["load", "--to", &to].into_iter().chain(args.split_whitespace());
         let tally = load_with(&Line::parse_from(args).load).expect("loaded");
         write!(stream, "GET /counts HTTP/1.1\r\n\r\n").expect("written");
@@ -441,6 +456,15 @@ mod tests {
         let tally = loaded("answer=3000000", "--connections 3 --seconds 0.2 --body 2000000 --length 3000000");
         assert_eq!(tally.failed, 0, "{:?}", tally.first_failure);
         assert!(tally.answered >= 3);
+    }
+
+    #[test]
+    fn the_relay_loses_nothing_of_bodies_that_do_not_fit_into_its_sockets() {
+        let tally =
+            loaded_through(relayed, "answer=3000000", "--connections 3 --seconds 0.2 --body 2000000 --length 3000000");
+        assert_eq!(tally.failed, 0, "{:?}", tally.first_failure);
+        let tally = loaded_through(relayed, "", "--connections 8 --seconds 0.1 --stream --events 66");
+        assert!(tally.failed == 0 && tally.answered > 8, "{:?}", tally.first_failure);
     }
 
     #[test]

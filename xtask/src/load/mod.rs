@@ -1,12 +1,13 @@
-//! The load tool and the vendor of the gateway's benchmark, each run as a process of its own so that its CPU is apart.
+//! The load tool, the vendor and the floor of the gateway's benchmark, each run as a process of its own so that its CPU is apart.
 //!
-//! Both are a loop over epoll and raw sockets: on a machine with two cores everything that they take is missing to the
+//! Each is a loop over epoll and raw sockets: on a machine with two cores everything that they take is missing to the
 //! gateway between them. They speak only as much HTTP/1.1 as the benchmark needs, and check all of that.
 
 mod answer;
 mod client;
 mod histogram;
 mod poll;
+mod relay;
 mod talk;
 mod vendor;
 
@@ -14,6 +15,7 @@ use anyhow::Result;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 pub(crate) use client::Load;
+pub(crate) use relay::Relay;
 pub(crate) use vendor::Serve;
 
 /// Runs the load tool; what it found is printed, a name and a number on each line.
@@ -26,6 +28,12 @@ pub(crate) fn run_load(load: &Load) -> Result<()> {
 pub(crate) fn run_vendor(serve: &Serve) -> Result<()> {
     raise_open_files();
     vendor::run(serve)
+}
+
+/// Runs the bare relay until it is killed; its address is the first line that it prints.
+pub(crate) fn run_relay(relay: &Relay) -> Result<()> {
+    raise_open_files();
+    relay::run(relay)
 }
 
 /// Raises the limit of open files to what this process may have, for itself and what it starts, and returns it.

@@ -24,6 +24,10 @@ pub(super) enum Watch {
     Read,
     /// That, and room to write.
     Both,
+    /// Room to write.
+    Write,
+    /// Only its end.
+    Nothing,
 }
 
 /// The sockets of one thread, and its timer.
@@ -55,6 +59,8 @@ impl Poll {
         let flags = match watch {
             Watch::Read => EventFlags::IN,
             Watch::Both => EventFlags::IN | EventFlags::OUT,
+            Watch::Write => EventFlags::OUT,
+            Watch::Nothing => EventFlags::empty(),
         };
         Ok(epoll::modify(&self.epoll, source, EventData::new_u64(token), flags)?)
     }

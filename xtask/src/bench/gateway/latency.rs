@@ -11,10 +11,10 @@ use super::{
 
 pub(super) fn run(stage: &Stage) -> Result<()> {
     let vendor = Vendor::start(stage)?;
-    let peers = peers::start(stage, &vendor, &[Kind::Direct, Kind::Nginx, Kind::LiteLlm, Kind::Tidemill])?;
+    let peers = peers::start(stage, &vendor, &peers::ALL)?;
     let (slow, quick): (Vec<&Peer>, Vec<&Peer>) = peers.iter().partition(|peer| peer.kind == Kind::LiteLlm);
     let mut greatest = Vec::new();
-    for peer in quick.iter().filter(|peer| peer.kind != Kind::Direct) {
+    for peer in quick.iter().filter(|peer| matches!(peer.kind, Kind::Nginx | Kind::Tidemill)) {
         greatest.push(greatest_rate(stage, &vendor, peer)?);
     }
     if let Some(half) = greatest.into_iter().min_by(f64::total_cmp).map(|rate| (rate / 2.0).floor()) {

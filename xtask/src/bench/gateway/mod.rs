@@ -1,4 +1,5 @@
-//! Gateways between the load and a vendor that costs next to nothing: none, nginx, `LiteLLM` and ours, interleaved.
+//! Gateways between the load and a vendor that costs next to nothing: none, a bare relay, nginx, `LiteLLM` and ours,
+//! interleaved.
 //!
 //! The steady figure is CPU per request of all processes of a gateway. Rates and latencies are those of this machine, on
 //! which load, gateway and vendor share the cores.
@@ -50,7 +51,7 @@ type Part = fn(&Stage) -> Result<()>;
 const PARTS: [(&str, Part); 4] =
     [("whole", whole::run), ("streams", streams::run), ("latency", latency::run), ("memory", memory::run)];
 
-const USAGE: &str = "[whole|streams|latency|memory|all] [ROUNDS] [--seconds N] [--without nginx,litellm,tidemill] \
+const USAGE: &str = "[whole|streams|latency|memory|all] [ROUNDS] [--seconds N] [--without relay,nginx,litellm,tidemill] \
                      [--binary FILE], or `install-peers`";
 
 pub(super) fn run(root: &Path, rest: &[String]) -> Result<()> {

@@ -1,7 +1,8 @@
-//! What stands between load and vendor: nothing, nginx, `LiteLLM`, ours.
+//! What stands between load and vendor: nothing, a bare relay, nginx, `LiteLLM`, ours.
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader},
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -22,10 +23,15 @@ use crate::shell;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Direct,
+    /// Copies bytes and looks at nothing: the floor.
+    Relay,
     Nginx,
     LiteLlm,
     Tidemill,
 }
+
+/// All of them, in the order in which they take turns.
+pub(super) const ALL: [Kind; 5] = [Kind::Direct, Kind::Relay, Kind::Nginx, Kind::LiteLlm, Kind::Tidemill];
 
 /// A gateway that runs, until it is dropped.
 pub(super) struct Peer {
@@ -74,10 +80,11 @@ pub(super) fn start(stage: &Stage, vendor: &Vendor, wanted: &[Kind]) -> Result<V
     for kind in wanted {
         let started = match kind {
             Kind::Direct => Ok(direct(vendor)),
+            Kind::Relay if !stage.leaves_out("relay") => relay(stage, vendor),
             Kind::Nginx if !stage.leaves_out("nginx") => nginx(stage, vendor),
             Kind::LiteLlm if !stage.leaves_out("litellm") => litellm(stage, vendor),
             Kind::Tidemill if stage.tidemill.is_some() => tidemill(stage, vendor),
-            Kind::Nginx | Kind::LiteLlm | Kind::Tidemill => continue,
+            Kind::Relay | Kind::Nginx | Kind::LiteLlm | Kind::Tidemill => continue,
         };
         match started {
             Ok(peer) => peers.push(peer),
@@ -96,6 +103,16 @@ impl Stage {
 fn direct(vendor: &Vendor) -> Peer {
     let address = vendor.address.clone();
     Peer { name: "direct", kind: Kind::Direct, stream_address: address.clone(), address, child: None }
+}
+
+fn relay(stage: &Stage, vendor: &Vendor) -> Result<Peer> {
+    let mut command = Command::new(&stage.xtask);
+    command.args(["bench-relay", "--to", &vendor.address]).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut child = command.spawn()?;
+    let mut address = String::new();
+    BufReader::new(child.stdout.take().context("the relay has no output")?).read_line(&mut address)?;
+    let address = address.trim().to_owned();
+    Ok(Peer { name: "bare relay", kind: Kind::Relay, stream_address: address.clone(), address, child: Some(child) })
 }
 
 fn nginx(stage: &Stage, vendor: &Vendor) -> Result<Peer> {

@@ -14,7 +14,7 @@ const LITELLM_CONNECTIONS: usize = 100;
 
 pub(super) fn run(stage: &Stage) -> Result<()> {
     let vendor = Vendor::start(stage)?;
-    let peers = peers::start(stage, &vendor, &[Kind::Direct, Kind::Nginx, Kind::LiteLlm, Kind::Tidemill])?;
+    let peers = peers::start(stage, &vendor, &peers::ALL)?;
     for connections in [16, 1000] {
         let title = format!("Streams: 66 events that are ready (11.7 kB), {connections} connections");
         let columns = [("CPU µs a stream", 1), ("streams/s", 0), ("first event p50 ms", 2), ("whole p99 ms", 2)];

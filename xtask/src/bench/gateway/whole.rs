@@ -6,12 +6,12 @@ use super::{
     Stage,
     figures::Table,
     loaded::{self, Vendor, exactly},
-    peers::{self, Kind},
+    peers,
 };
 
 pub(super) fn run(stage: &Stage) -> Result<()> {
     let vendor = Vendor::start(stage)?;
-    let peers = peers::start(stage, &vendor, &[Kind::Direct, Kind::Nginx, Kind::LiteLlm, Kind::Tidemill])?;
+    let peers = peers::start(stage, &vendor, &peers::ALL)?;
     let title = "Whole answers: requests of 0.7 kB, answers of 1 kB, 64 connections";
     let mut table = Table::new(title, &[("CPU µs a request", 1), ("requests/s", 0), ("p50 ms", 2), ("p99 ms", 2)]);
     for round in 0..stage.rounds {
