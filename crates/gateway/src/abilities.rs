@@ -135,7 +135,7 @@ impl AllAbilities {
 }
 
 impl JsonSupport {
-    fn level(self) -> Json {
+    pub(crate) fn level(self) -> Json {
         match self {
             Self::Schema => Json::Schema,
             Self::Object => Json::Object,

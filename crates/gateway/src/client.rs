@@ -51,6 +51,10 @@ impl Gateway {
         self.abilities.notices()
     }
 
+    pub(crate) fn lanes(&self) -> &Arc<Lanes> {
+        &self.lanes
+    }
+
     /// Returns whether `route` is the name of a route or a model here.
     #[must_use]
     pub fn knows(&self, route: &str) -> bool {

@@ -102,7 +102,7 @@ fn is_over(request: &ModelRequest) -> bool {
 }
 
 /// Returns whether the failure says something about the upstream rather than about the request.
-fn is_upstreams_own(kind: FailureKind) -> bool {
+pub(crate) fn is_upstreams_own(kind: FailureKind) -> bool {
     matches!(
         kind,
         FailureKind::Throttled

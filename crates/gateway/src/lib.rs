@@ -28,6 +28,7 @@ mod abilities;
 mod balance;
 mod client;
 mod config;
+pub mod face;
 mod failover;
 mod forward;
 mod health;

@@ -64,7 +64,10 @@ impl Answering {
     }
 
     /// Reads the whole body.
-    pub(crate) async fn whole(self) -> Result<Reply, TransportError> {
+    ///
+    /// # Errors
+    /// As [`Answering::piece`], and where it is longer than the transport takes.
+    pub async fn whole(self) -> Result<Reply, TransportError> {
         self.whole_after(Bytes::new()).await
     }
 

@@ -1,0 +1,218 @@
+//! A request, read and looked through.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use domain::ports::Class;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use hyper::body::{Body, Incoming};
+use provider::Scan;
+use tokio::time::Instant;
+
+use super::{endpoint::Call, guard::Client, live::Serving, problem::Problem};
+
+/// Headers that belong to a connection and not to a message (RFC 9110 section 7.6.1), and those that are ours.
+const OURS: [HeaderName; 14] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::HOST,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::PROXY_AUTHORIZATION,
+    header::AUTHORIZATION,
+    header::COOKIE,
+    header::EXPECT,
+    // An answer that is packed cannot be watched.
+    header::ACCEPT_ENCODING,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("x-api-key"),
+];
+
+pub(super) const CLASS: HeaderName = HeaderName::from_static("x-tidemill-class");
+pub(super) const SESSION: HeaderName = HeaderName::from_static("x-tidemill-session");
+pub(super) const CONTINUE: HeaderName = HeaderName::from_static("x-tidemill-continue");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The route that is asked where a request names no model.
+const UNNAMED: &str = "auto";
+
+/// How long a whole answer may take where nobody says.
+const PATIENCE: Duration = Duration::from_mins(10);
+
+/// A client's request.
+#[derive(Debug)]
+pub(super) struct Ask {
+    pub(super) call: Call,
+    pub(super) method: Method,
+    /// The name that was asked for.
+    pub(super) model: Arc<str>,
+    /// Nothing where the body is not JSON.
+    pub(super) scan: Option<Scan>,
+    pub(super) body: Bytes,
+    /// Those that are passed on.
+    pub(super) headers: HeaderMap,
+    pub(super) is_stream: bool,
+    pub(super) class: Class,
+    pub(super) client: Client,
+    pub(super) session: Option<u64>,
+    /// Whether another upstream shall go on where one was cut.
+    pub(super) goes_on: bool,
+    pub(super) id: HeaderValue,
+    pub(super) began: Instant,
+    pub(super) deadline: Instant,
+}
+
+impl Ask {
+    /// Looks through a request whose body was read.
+    ///
+    /// # Errors
+    /// Where it is none.
+    pub(super) fn new(
+        call: Call,
+        method: Method,
+        mut headers: HeaderMap,
+        body: Bytes,
+        (client, id, began): (Client, HeaderValue, Instant),
+        serving: &Serving,
+    ) -> Result<Self, Problem> {
+        let is_json = !matches!(call, Call::Passed(_)) || may_be_json(&headers, &body);
+        let scan = is_json.then(|| scan(&body)).transpose()?;
+        let model = match &scan {
+            Some(scan) => scan.model.as_deref().map(Arc::from),
+            None => multipart_model(&headers, &body),
+        };
+        let class = class(&headers, client, serving)?;
+        let session = headers.get(SESSION).map(|value| xxhash(value.as_bytes()));
+        let goes_on = headers.get(CONTINUE).is_some_and(|value| value.as_bytes() == b"prefill");
+        for name in OURS {
+            headers.remove(name);
+        }
+        for name in [CLASS, SESSION, CONTINUE] {
+            headers.remove(name);
+        }
+        headers.insert(REQUEST_ID, id.clone());
+        let is_stream = scan.as_ref().and_then(|scan| scan.stream).unwrap_or(false);
+        Ok(Self {
+            call,
+            method,
+            model: model.unwrap_or_else(|| UNNAMED.into()),
+            scan,
+            body,
+            headers,
+            is_stream,
+            class,
+            client,
+            session,
+            goes_on,
+            id,
+            began,
+            deadline: began + PATIENCE,
+        })
+    }
+
+    /// Estimates its tokens: four bytes of text are about one, and its answer may be as long as it says.
+    pub(super) fn tokens(&self) -> u64 {
+        let answer = self.scan.as_ref().and_then(|scan| scan.max_tokens).unwrap_or(0);
+        self.body.len() as u64 / 4 + answer
+    }
+}
+
+/// Reads a body of at most `limit` bytes.
+///
+/// # Errors
+/// Where it is longer, or the client hung up.
+pub(super) async fn read_body(mut body: Incoming, limit: usize) -> Result<Bytes, Problem> {
+    let too_long = || {
+        let message = format!("the request is longer than this gateway takes: {limit} bytes (`body_limit`)");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)
+    };
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if announced > limit {
+        return Err(too_long());
+    }
+    // Short requests come in one piece, which is taken as it is; of a long one every byte is copied once.
+    let (mut first, mut joined) = (Bytes::new(), BytesMut::new());
+    while let Some(frame) = std::future::poll_fn(|cx| std::pin::Pin::new(&mut body).poll_frame(cx)).await {
+        let frame = frame.map_err(|_| {
+            Problem::new(
+                StatusCode::BAD_REQUEST,
+                "incomplete_request",
+                "the request ended before its body was complete",
+            )
+        })?;
+        let Ok(piece) = frame.into_data() else { continue };
+        if first.len() + joined.len() + piece.len() > limit {
+            return Err(too_long());
+        }
+        if first.is_empty() && joined.is_empty() {
+            first = piece;
+            continue;
+        }
+        if joined.is_empty() {
+            joined.reserve(announced.max(first.len() + piece.len()));
+            joined.extend_from_slice(&std::mem::take(&mut first));
+        }
+        joined.extend_from_slice(&piece);
+    }
+    Ok(if joined.is_empty() { first } else { joined.freeze() })
+}
+
+fn scan(body: &Bytes) -> Result<Scan, Problem> {
+    let text = std::str::from_utf8(body).map_err(|e| not_json(&format!("not valid UTF-8 ({e})")))?;
+    Scan::of(text).map_err(|e| not_json(&e.0))
+}
+
+fn not_json(what: &str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "invalid_json", format!("the body of the request is {what}"))
+}
+
+fn may_be_json(headers: &HeaderMap, body: &[u8]) -> bool {
+    let says = headers.get(header::CONTENT_TYPE).map(|value| value.as_bytes());
+    match says {
+        Some(says) => says.to_ascii_lowercase().starts_with(b"application/json"),
+        None => body.trim_ascii_start().starts_with(b"{"),
+    }
+}
+
+/// Finds the model in a form with files: the part that is called so. <https://www.rfc-editor.org/rfc/rfc7578>
+fn multipart_model(headers: &HeaderMap, body: &[u8]) -> Option<Arc<str>> {
+    let range = multipart_model_at(headers, body)?;
+    std::str::from_utf8(&body[range]).ok().map(Arc::from)
+}
+
+/// Finds where in a form with files the name of the model stands.
+pub(super) fn multipart_model_at(headers: &HeaderMap, body: &[u8]) -> Option<std::ops::Range<usize>> {
+    let kind = headers.get(header::CONTENT_TYPE)?.as_bytes();
+    if !kind.to_ascii_lowercase().starts_with(b"multipart/form-data") {
+        return None;
+    }
+    let at = memchr::memmem::find(body, b"name=\"model\"")?;
+    let start = at + memchr::memmem::find(&body[at..], b"\r\n\r\n")? + 4;
+    let end = start + memchr::memmem::find(&body[start..], b"\r\n")?;
+    Some(start..end)
+}
+
+/// Returns in which class a request waits: a client may ask for less than its key allows, and not for more.
+fn class(headers: &HeaderMap, client: Client, serving: &Serving) -> Result<Class, Problem> {
+    let allowed = client.client_key(serving).map_or(Class::Interactive, |key| key.class);
+    let asked = match headers.get(CLASS).map(|value| value.as_bytes()) {
+        None => return Ok(client.client_key(serving).map_or(Class::Normal, |key| key.class)),
+        Some(b"interactive") => Class::Interactive,
+        Some(b"normal") => Class::Normal,
+        Some(b"batch") => Class::Batch,
+        Some(other) => {
+            let message = format!(
+                "`x-tidemill-class: {}` is no class: there are `interactive`, `normal` and `batch`",
+                String::from_utf8_lossy(other)
+            );
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_class", message));
+        }
+    };
+    Ok(asked.max(allowed))
+}
+
+fn xxhash(bytes: &[u8]) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(bytes)
+}

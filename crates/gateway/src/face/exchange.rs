@@ -1,0 +1,213 @@
+//! One exchange with a client.
+
+use std::{net::IpAddr, sync::Arc};
+
+use domain::Clock;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use provider::transport::Transport;
+use tokio::time::{Instant, timeout};
+
+use super::{
+    account::{Account, Outcome},
+    ask::{self, Ask},
+    body::FaceBody,
+    endpoint::{Call, Endpoint, NotFound},
+    guard::Client,
+    live::{Live, Serving},
+    own,
+    problem::{Problem, set_retry_after},
+    relay::{self, Answered, Own, Refused},
+    stream::{Forwarding, Relayed},
+};
+
+const MODEL: HeaderName = HeaderName::from_static("x-tidemill-model");
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-tidemill-attempts");
+const OVERHEAD: HeaderName = HeaderName::from_static("x-tidemill-overhead-us");
+const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// What the requests of one thread share.
+pub(super) struct Worker {
+    pub(super) live: Arc<Live>,
+    pub(super) transport: Arc<Transport>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+/// Answers a request. There is an answer to each, if only one that says why there is no other.
+pub(super) async fn exchange(worker: &Worker, peer: IpAddr, request: Request<Incoming>) -> Response<FaceBody> {
+    let began = Instant::now();
+    let serving = worker.live.now();
+    let (parts, body) = request.into_parts();
+    let id = id(&parts.headers, &serving);
+    let path = parts.uri.path();
+    let called = Endpoint::of(&parts.method, path, parts.uri.query(), &serving.settings.pass_through);
+    let response = match called {
+        Ok(Endpoint::Model(call)) => {
+            let asked = read(call, (parts.method, parts.headers, body), &id, began, &serving).await;
+            match asked {
+                Ok(ask) => answer(worker, serving, Arc::new(ask)).await,
+                Err(problem) => problem.response(),
+            }
+        }
+        Ok(Endpoint::Models(name)) => match Client::of(&parts.headers, &serving) {
+            Ok(_) => own::models(&serving, name.as_deref()),
+            Err(problem) => problem.response(),
+        },
+        Ok(Endpoint::Own(what)) => own::answer(what, &parts.headers, peer, &serving, &*worker.clock),
+        Err(NotFound::Path) => {
+            let message = format!(
+                "there is no `{path}` here; paths below `/v1/` other than chat/completions, completions, embeddings, responses \
+                 and models are passed through where the models file lists them under `gateway: pass_through:`"
+            );
+            Problem::new(StatusCode::NOT_FOUND, "unknown_path", message).response()
+        }
+        Err(NotFound::Method(wanted)) => {
+            let message = format!("`{path}` is called with {wanted}");
+            let mut response = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", message).response();
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(wanted));
+            response
+        }
+    };
+    with_id(response, id)
+}
+
+fn with_id(mut response: Response<FaceBody>, id: HeaderValue) -> Response<FaceBody> {
+    response.headers_mut().insert(ask::REQUEST_ID, id);
+    response
+}
+
+async fn read(
+    call: Call,
+    (method, headers, body): (http::Method, HeaderMap, Incoming),
+    id: &HeaderValue,
+    began: Instant,
+    serving: &Serving,
+) -> Result<Ask, Problem> {
+    let client = Client::of(&headers, serving)?;
+    let body = ask::read_body(body, serving.settings.body_limit).await?;
+    Ask::new(call, method, headers, body, (client, id.clone(), began), serving)
+}
+
+/// Gets the answer of a model.
+async fn answer(worker: &Worker, serving: Arc<Serving>, ask: Arc<Ask>) -> Response<FaceBody> {
+    let mut account = Account::new(&ask, &serving);
+    if !(ask.is_stream && ask.call.events().is_some()) {
+        let relayed = relay::relay(&serving, &worker.transport, &*worker.clock, &ask, &mut account).await;
+        return respond(relayed, account, ask, serving);
+    }
+    // A stream may have to be begun before it is known who answers, so its way can be taken along into its body.
+    let (transport, clock) = (Arc::clone(&worker.transport), Arc::clone(&worker.clock));
+    let (serving_there, ask_there) = (Arc::clone(&serving), Arc::clone(&ask));
+    let mut relayed = Box::pin(async move {
+        let mut account = account;
+        let relayed = relay::relay(&serving_there, &transport, &*clock, &ask_there, &mut account).await;
+        (relayed, account)
+    });
+    match timeout(serving.settings.keep_alive, &mut relayed).await {
+        Ok((relayed, account)) => respond(relayed, account, ask, serving),
+        Err(_) => {
+            let relayed: std::pin::Pin<Box<dyn Future<Output = Relayed> + Send>> = relayed;
+            let mut response = Response::new(FaceBody::Stream(Box::new(Forwarding::waiting(relayed, ask, serving))));
+            let headers = response.headers_mut();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+            stream_headers(headers);
+            response
+        }
+    }
+}
+
+fn respond(
+    relayed: Result<Answered, Refused>,
+    mut account: Account,
+    ask: Arc<Ask>,
+    serving: Arc<Serving>,
+) -> Response<FaceBody> {
+    let mut response = match relayed {
+        Ok(Answered::Whole(own)) => {
+            account.outcome = Outcome::Answered;
+            let own = if serving.settings.echo_model && own.status.is_success() {
+                Own { body: relay::echoed(own.body, &ask.model), ..own }
+            } else {
+                own
+            };
+            whole(own, &mut account)
+        }
+        Ok(Answered::Begun(mut begun)) => {
+            account.status = begun.status.as_u16();
+            let headers = std::mem::take(&mut begun.headers);
+            let status = begun.status;
+            let is_events = begun.watch.is_some();
+            let tidings = Tidings::of(&account, &serving);
+            let mut response = Response::new(FaceBody::Stream(Box::new(Forwarding::new(begun, account, ask, serving))));
+            *response.status_mut() = status;
+            *response.headers_mut() = headers;
+            if is_events {
+                stream_headers(response.headers_mut());
+            }
+            tidings.tell(response.headers_mut());
+            return response;
+        }
+        Err(Refused::Theirs(own, wait)) => {
+            account.outcome = Outcome::Refused;
+            let mut response = whole(own, &mut account);
+            set_retry_after(response.headers_mut(), wait);
+            response
+        }
+        Err(Refused::Ours(problem)) => {
+            account.outcome = Outcome::Refused;
+            account.status = problem.status.as_u16();
+            account.trouble.get_or_insert_with(|| problem.message.clone());
+            problem.response()
+        }
+    };
+    Tidings::of(&account, &serving).tell(response.headers_mut());
+    response
+}
+
+fn whole(own: Own, account: &mut Account) -> Response<FaceBody> {
+    account.status = own.status.as_u16();
+    account.bytes_out = own.body.len() as u64;
+    account.answering();
+    let mut response = Response::new(FaceBody::Whole(own.body));
+    *response.status_mut() = own.status;
+    *response.headers_mut() = own.headers;
+    response
+}
+
+/// What a client is told about how its answer came to be.
+struct Tidings {
+    model: Option<HeaderValue>,
+    n_attempts: u32,
+    overhead_us: u64,
+}
+
+impl Tidings {
+    fn of(account: &Account, serving: &Serving) -> Self {
+        let model = account.upstream.map(|upstream| serving.ways[upstream].header.clone());
+        let overhead_us = account.overhead().as_micros().try_into().unwrap_or(u64::MAX);
+        Self { model, n_attempts: account.n_attempts, overhead_us }
+    }
+
+    fn tell(self, headers: &mut HeaderMap) {
+        if let Some(model) = self.model {
+            headers.insert(MODEL, model);
+        }
+        headers.insert(ATTEMPTS, HeaderValue::from(self.n_attempts));
+        headers.insert(OVERHEAD, HeaderValue::from(self.overhead_us));
+    }
+}
+
+fn stream_headers(headers: &mut HeaderMap) {
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // A proxy before us that gathers what comes would undo all of it.
+    headers.insert(BUFFERING, HeaderValue::from_static("no"));
+}
+
+/// Returns the id of a request: the client's own where it can be repeated in a log, else one of ours.
+fn id(headers: &HeaderMap, serving: &Serving) -> HeaderValue {
+    let own = headers.get(ask::REQUEST_ID).filter(|id| {
+        let bytes = id.as_bytes();
+        (1..=128).contains(&bytes.len()) && bytes.iter().all(|byte| byte.is_ascii_graphic())
+    });
+    own.cloned().unwrap_or_else(|| serving.ids.next())
+}

@@ -1,0 +1,160 @@
+//! What is served now, and its change without a restart.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use domain::{Clock, Timestamp};
+use http::{HeaderValue, Response, StatusCode};
+use provider::{Json, OpenAi};
+
+use super::{
+    account::{Audience, NoAudience},
+    ask::Ask,
+    body::FaceBody,
+    endpoint::Own,
+    problem::Problem,
+    settings::{FaceSettings, KeyRing},
+};
+use crate::{
+    Resolved,
+    client::Gateway,
+    lanes::{Picked, Place},
+};
+
+/// One configuration, with the state of its upstreams. Requests that began with it end with it.
+pub struct Serving {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) ways: Vec<Way>,
+    pub(super) settings: FaceSettings,
+    pub(super) keys: KeyRing,
+    pub(super) since: Timestamp,
+    pub(super) audience: Arc<dyn Audience>,
+    pub(super) ids: Ids,
+}
+
+/// How an upstream is asked.
+pub(super) struct Way {
+    pub(super) name: Arc<str>,
+    pub(super) model: OpenAi,
+    /// What the models file says that it takes; all, where it says nothing.
+    pub(super) json: Json,
+    /// Members that a request gets which lacks them.
+    pub(super) defaults: Vec<(String, String)>,
+    /// Its name as clients are told it.
+    pub(super) header: HeaderValue,
+    /// How long a whole answer may take.
+    pub(super) timeout: Option<Duration>,
+    /// How long the first byte of an answer may take.
+    pub(super) first_byte_timeout: Option<Duration>,
+    /// How long a stream may be silent.
+    pub(super) idle_timeout: Duration,
+}
+
+/// Ids of requests that have none of their own: a number behind a beginning that differs from process to process.
+#[derive(Debug)]
+pub(super) struct Ids {
+    beginning: u64,
+    next: AtomicU64,
+}
+
+impl Ids {
+    fn new(seed: u64) -> Self {
+        Self { beginning: xxhash_rust::xxh3::xxh3_64(&seed.to_le_bytes()) >> 16, next: AtomicU64::new(1) }
+    }
+
+    pub(super) fn next(&self) -> HeaderValue {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        // Digits and letters: it can always be a header.
+        HeaderValue::try_from(format!("{:012x}-{number:x}", self.beginning)).unwrap_or(HeaderValue::from_static("0"))
+    }
+}
+
+impl Serving {
+    /// Makes what is served of a models file that was resolved.
+    #[must_use]
+    pub fn new(resolved: &Resolved, gateway: Arc<Gateway>, settings: FaceSettings, since: Timestamp) -> Self {
+        let way = |upstream: &crate::Upstream| Way {
+            name: Arc::clone(&upstream.name),
+            model: upstream.model.clone(),
+            json: upstream.json.map_or(Json::Schema, crate::JsonSupport::level),
+            defaults: Vec::new(),
+            header: HeaderValue::try_from(&*upstream.name).unwrap_or(HeaderValue::from_static("unprintable")),
+            timeout: None,
+            first_byte_timeout: None,
+            idle_timeout: Duration::from_mins(2),
+        };
+        let keys = KeyRing::new(&settings.keys);
+        let ways = resolved.upstreams.iter().map(way).collect();
+        Self { gateway, ways, settings, keys, since, audience: Arc::new(NoAudience), ids: Ids::new(since.0) }
+    }
+
+    /// Tells `audience` how requests end.
+    #[must_use]
+    pub fn with_audience(self, audience: Arc<dyn Audience>) -> Self {
+        Self { audience, ..self }
+    }
+
+    /// Gets a place for a request.
+    pub(super) async fn place(&self, ask: &Ask) -> Result<Place, Problem> {
+        match self.gateway.lanes().pick(&ask.model, &[]) {
+            Picked::Place(place) => Ok(place),
+            Picked::NotBefore(_) => Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "busy", "no place is free")),
+            Picked::Closed(failure) => Err(Problem::of_failure(&failure)),
+        }
+    }
+
+    /// Gets a place at an upstream that was not tried yet, if one is free now.
+    pub(super) fn another(&self, ask: &Ask, tried: &[usize]) -> Picked {
+        self.gateway.lanes().pick(&ask.model, tried)
+    }
+
+    /// Returns the names under which models are asked for.
+    pub(super) fn listed(&self) -> Vec<&str> {
+        self.ways.iter().map(|way| &*way.name).collect()
+    }
+
+    /// Returns how many upstreams can be asked now, and how many there are.
+    pub(super) fn available(&self) -> (usize, usize) {
+        (self.ways.len(), self.ways.len())
+    }
+
+    pub(super) fn behind_the_scenes(&self, _what: Own, _clock: &dyn Clock) -> Response<FaceBody> {
+        Problem::new(StatusCode::NOT_FOUND, "unknown_path", "not yet").response()
+    }
+}
+
+impl fmt::Debug for Serving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Serving").field("gateway", &self.gateway).finish_non_exhaustive()
+    }
+}
+
+/// The configuration that new requests get.
+#[derive(Debug)]
+pub struct Live(RwLock<Arc<Serving>>);
+
+impl Live {
+    /// Begins with a configuration.
+    #[must_use]
+    pub fn new(serving: Arc<Serving>) -> Self {
+        Self(RwLock::new(serving))
+    }
+
+    /// Returns the configuration of now.
+    #[must_use]
+    pub fn now(&self) -> Arc<Serving> {
+        // It is one pointer: no panic can leave half of it.
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts another configuration in its place, whole.
+    pub fn swap(&self, serving: Arc<Serving>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = serving;
+    }
+}

@@ -1,0 +1,32 @@
+//! The HTTP face: OpenAI's wire format before the lanes.
+//!
+//! What happens to one request, in the order of the modules:
+//!
+//! - `listen`: a connection is accepted and handed to the worker with the fewest; HTTP/1.1 or 2 is spoken on it
+//! - `endpoint`, `guard`: what is called, and whether this client may
+//! - `ask`: its body is read and looked through once; the requested name becomes a route
+//! - `relay`: a place is taken, waited for in the line where none is free, and the request passed on; upstreams are asked
+//!   one after the other until one begins to answer
+//! - `body`, `stream`: what it says is handed on as it comes, watched from the side
+//! - `account`: the end is told to the lanes, to the metrics and to the log
+//!
+//! Nothing is retried over time here, and nothing is read out of an answer that the client does not get.
+
+mod account;
+mod ask;
+mod body;
+mod endpoint;
+mod exchange;
+mod guard;
+mod listen;
+mod live;
+mod own;
+mod problem;
+mod relay;
+mod settings;
+mod stream;
+
+pub use account::{Audience, Ended, NoAudience, Outcome};
+pub use listen::{Face, serve};
+pub use live::{Live, Serving};
+pub use settings::{ClientKey, FaceSettings};

@@ -1,0 +1,107 @@
+//! What a client is told where there is no answer: OpenAI's shape, and a status that is true.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use domain::{Failure, FailureKind, Usage};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use serde_json::{Value, json};
+
+use super::body::FaceBody;
+
+/// Why there is no answer. <https://platform.openai.com/docs/guides/error-codes>
+#[derive(Clone, Debug)]
+pub(super) struct Problem {
+    pub(super) status: StatusCode,
+    /// OpenAI's word for the sort of it.
+    pub(super) kind: &'static str,
+    /// A word for programs.
+    pub(super) code: &'static str,
+    pub(super) message: String,
+    /// When it may help to ask again.
+    pub(super) retry_after: Option<Duration>,
+    /// What the answer cost as far as it came.
+    usage: Option<Usage>,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        let kind = match status {
+            StatusCode::UNAUTHORIZED => "authentication_error",
+            StatusCode::FORBIDDEN => "permission_error",
+            StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
+            status if status.is_client_error() => "invalid_request_error",
+            _ => "server_error",
+        };
+        Self { status, kind, code, message: message.into(), retry_after: None, usage: None }
+    }
+
+    pub(super) fn after(mut self, wait: Option<Duration>) -> Self {
+        self.retry_after = wait;
+        self
+    }
+
+    pub(super) fn with_usage(self, usage: Option<Usage>) -> Self {
+        Self { usage, ..self }
+    }
+
+    /// Sorts the failure of an upstream that said nothing which a client could be handed.
+    pub(super) fn of_failure(failure: &Failure) -> Self {
+        let (status, code) = match failure.kind {
+            FailureKind::Throttled => (StatusCode::TOO_MANY_REQUESTS, "upstream_rate_limited"),
+            FailureKind::Timeout => (StatusCode::GATEWAY_TIMEOUT, "upstream_timeout"),
+            // The client's own key is good; it is ours at the vendor that is not.
+            FailureKind::Unauthorized => (StatusCode::SERVICE_UNAVAILABLE, "upstream_unauthorized"),
+            FailureKind::ExhaustedCredit => (StatusCode::SERVICE_UNAVAILABLE, "upstream_credit_exhausted"),
+            FailureKind::Rejected => (StatusCode::BAD_REQUEST, "rejected"),
+            FailureKind::InvalidOutput => (StatusCode::BAD_GATEWAY, "upstream_answer_unusable"),
+            _ => (StatusCode::SERVICE_UNAVAILABLE, "upstream_unavailable"),
+        };
+        let wait = failure.retry_after_ms.map(Duration::from_millis);
+        let wait = wait.or((status == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(1)));
+        Self::new(status, code, failure.message.clone()).after(wait)
+    }
+
+    pub(super) fn json(&self) -> Value {
+        let Self { kind, code, message, .. } = self;
+        let mut error = json!({ "error": { "message": message, "type": kind, "param": null, "code": code } });
+        if let Some(usage) = self.usage {
+            error["usage"] = json!({
+                "prompt_tokens": usage.prompt_tokens,
+                "completion_tokens": usage.completion_tokens,
+                "total_tokens": usage.total(),
+            });
+        }
+        error
+    }
+
+    /// Returns it as the last event of a stream that began.
+    pub(super) fn event(&self, events: Option<provider::watch::Events>) -> Bytes {
+        match events {
+            Some(provider::watch::Events::Responses) => {
+                let Self { code, message, .. } = self;
+                let event =
+                    json!({ "type": "error", "code": code, "message": message, "param": null, "sequence_number": 0 });
+                format!("event: error\ndata: {event}\n\n").into()
+            }
+            _ => format!("data: {}\n\n", self.json()).into(),
+        }
+    }
+
+    pub(super) fn response(&self) -> Response<FaceBody> {
+        let mut response = Response::new(FaceBody::whole(self.json().to_string()));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        set_retry_after(headers, self.retry_after);
+        response
+    }
+}
+
+/// Says when to ask again, in whole seconds as HTTP has it and never too early.
+pub(super) fn set_retry_after(headers: &mut HeaderMap, wait: Option<Duration>) {
+    if let Some(wait) = wait {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+    }
+}

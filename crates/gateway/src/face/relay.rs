@@ -1,0 +1,322 @@
+//! One request's way through the upstreams: each is asked at most once, until one begins to answer.
+//!
+//! An answer that comes in events has begun with its first event of content: what stands before that is held, so that a
+//! client sees nothing of an upstream that fails before it. An answer that comes whole has begun when all of it is here.
+
+use std::{collections::VecDeque, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use domain::{Clock, Failure, FailureKind, json};
+use http::{HeaderMap, HeaderName, StatusCode, header};
+use provider::{
+    Failed, Passing,
+    transport::{Answering, Payload, Transport, TransportError},
+    watch::{Kind, Watch},
+};
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    account::Account,
+    ask::{self, Ask},
+    live::{Serving, Way},
+    problem::Problem,
+};
+use crate::{
+    failover::is_upstreams_own,
+    lanes::{Picked, Place},
+};
+
+/// A whole answer that is longer is handed on as it comes.
+const WHOLE_MOST: u64 = 32 << 20;
+/// How much of a stream is held while its first event of content is waited for.
+const HELD_MOST: usize = 256 * 1024;
+
+/// Headers of an answer that belong to the connection to the vendor (RFC 9110 section 7.6.1), or are ours to say.
+const THEIRS: [HeaderName; 10] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::PROXY_AUTHENTICATE,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::SET_COOKIE,
+    HeaderName::from_static("keep-alive"),
+    // What is left of the vendor's limits is shared by all clients, and is the lanes' business.
+    header::RETRY_AFTER,
+];
+
+/// An answer.
+pub(super) enum Answered {
+    /// All of it.
+    Whole(Own),
+    /// Its beginning.
+    Begun(Begun),
+}
+
+/// What an upstream said, whole.
+pub(super) struct Own {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+/// The beginning of what an upstream says.
+pub(super) struct Begun {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) front: VecDeque<Bytes>,
+    pub(super) answering: Answering,
+    /// Nothing where it is not events that are known.
+    pub(super) watch: Option<Watch>,
+    /// Held until the end of the answer.
+    pub(super) place: Place,
+}
+
+/// Why there is no answer.
+pub(super) enum Refused {
+    /// What an upstream said about it.
+    Theirs(Own, Option<Duration>),
+    /// What we say.
+    Ours(Problem),
+}
+
+/// How asking one upstream failed.
+struct Broken {
+    failed: Failed,
+    own: Option<Own>,
+}
+
+impl From<TransportError> for Broken {
+    fn from(error: TransportError) -> Self {
+        Self { failed: error.into(), own: None }
+    }
+}
+
+/// Passes a request on, to one upstream after the other.
+pub(super) async fn relay(
+    serving: &Serving,
+    transport: &Transport,
+    clock: &dyn Clock,
+    ask: &Ask,
+    account: &mut Account,
+) -> Result<Answered, Refused> {
+    let queued = Instant::now();
+    let place = serving.place(ask).await;
+    account.queued = queued.elapsed();
+    account.waited += account.queued;
+    let mut place = place.map_err(Refused::Ours)?;
+    let mut tried = Vec::new();
+    loop {
+        let upstream = place.upstream;
+        let way = &serving.ways[upstream];
+        account.upstream = Some(upstream);
+        account.n_attempts += 1;
+        let sent = Instant::now();
+        let began = attempt(way, transport, clock, ask, sent).await;
+        account.waited += sent.elapsed();
+        let broken = match began {
+            Ok(Begins::Whole(own)) => {
+                place.tell(Ok(()));
+                account.usage = provider::watch::usage_in(&own.body);
+                return Ok(Answered::Whole(own));
+            }
+            Ok(Begins::Pieces { status, headers, front, answering, watch }) => {
+                return Ok(Answered::Begun(Begun { status, headers, front, answering, watch, place }));
+            }
+            Err(broken) => broken,
+        };
+        let Broken { failed, own } = *broken;
+        place.tell(Err(&failed));
+        account.trouble = Some(format!("`{}`: {}", way.name, failed.failure.message));
+        if !is_upstreams_own(failed.failure.kind) {
+            return Err(refused(way, &failed.failure, own));
+        }
+        tried.push(upstream);
+        let may_another_help = Instant::now() < ask.deadline;
+        match serving.another(ask, &tried) {
+            Picked::Place(next) if may_another_help => place = next,
+            _ => return Err(refused(way, &failed.failure, own)),
+        }
+    }
+}
+
+enum Begins {
+    Whole(Own),
+    Pieces {
+        status: StatusCode,
+        headers: HeaderMap,
+        front: VecDeque<Bytes>,
+        answering: Answering,
+        watch: Option<Watch>,
+    },
+}
+
+/// Asks one upstream.
+async fn attempt(
+    way: &Way,
+    transport: &Transport,
+    clock: &dyn Clock,
+    ask: &Ask,
+    sent: Instant,
+) -> Result<Begins, Box<Broken>> {
+    let deadline = way.timeout.map_or(ask.deadline, |limit| ask.deadline.min(sent + limit));
+    let first_byte = way.first_byte_timeout.map_or(deadline, |limit| deadline.min(sent + limit));
+    let passing = Passing {
+        path: ask.call.path(&ask.method),
+        headers: ask.headers.clone(),
+        body: payload(way, ask)?,
+        is_stream: ask.is_stream,
+    };
+    let opened = timeout_at(first_byte, way.model.pass(transport, passing)).await;
+    let mut answering = opened.unwrap_or(Err(TransportError::Deadline)).map_err(|e| Box::new(Broken::from(e)))?;
+    let status = answering.status;
+    let kind = answering.headers.get(header::CONTENT_TYPE);
+    let is_events = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+    let may_be_long =
+        answering.announced().map_or(matches!(ask.call, super::endpoint::Call::Passed(_)), |n| n > WHOLE_MOST);
+    if status.is_success() && (is_events || may_be_long) {
+        let headers = passed_on(std::mem::take(&mut answering.headers));
+        let watch = ask.call.events().filter(|_| is_events);
+        let watch = watch.map(|events| Watch::new(events, ask.scan.as_ref().map_or(1, |scan| scan.n_choices)));
+        let mut front = VecDeque::new();
+        let Some(mut watch) = watch else {
+            return Ok(Begins::Pieces { status, headers, front, answering, watch: None });
+        };
+        let held = timeout_at(first_byte, first_content(way, &mut answering, &mut watch, &mut front)).await;
+        held.unwrap_or_else(|_| Err(Box::new(Broken::from(TransportError::Deadline))))?;
+        return Ok(Begins::Pieces { status, headers, front, answering, watch: Some(watch) });
+    }
+    let reply = timeout_at(deadline, answering.whole()).await;
+    let reply = reply.unwrap_or(Err(TransportError::Deadline)).map_err(|e| Box::new(Broken::from(e)))?;
+    let refused = way.model.refused(reply.status, &reply.headers, &reply.body, clock);
+    let own = Own { status, headers: passed_on(reply.headers), body: way.model.without_key(reply.body) };
+    match refused {
+        None => Ok(Begins::Whole(own)),
+        Some(failed) => Err(Box::new(Broken { failed, own: Some(own) })),
+    }
+}
+
+/// Reads a stream up to its first event of content.
+async fn first_content(
+    way: &Way,
+    answering: &mut Answering,
+    watch: &mut Watch,
+    front: &mut VecDeque<Bytes>,
+) -> Result<(), Box<Broken>> {
+    let mut n_held = 0;
+    loop {
+        let Some(piece) = answering.piece().await.map_err(|e| Box::new(Broken::from(e)))? else {
+            let failure = Failure::new(FailureKind::Unavailable, "the stream ended before it said anything");
+            return Err(Box::new(Broken { failed: failed(failure), own: None }));
+        };
+        let (mut has_content, mut told) = (false, None);
+        // It is looked at twice, the second time to know what each event is.
+        let mut events = Vec::new();
+        watch.look(&piece, &mut |data| events.push(data.to_vec()));
+        for data in &events {
+            match watch.kind_of(data) {
+                Kind::Opening => {}
+                Kind::Content => has_content = true,
+                Kind::Error if !has_content => told = told.or_else(|| Some(data.clone())),
+                Kind::Error => {}
+            }
+            if has_content || told.is_some() {
+                break;
+            }
+        }
+        if let Some(data) = told {
+            let failure = way.model.refused_in_stream(&data);
+            return Err(Box::new(Broken { failed: failed(failure), own: None }));
+        }
+        n_held += piece.len();
+        front.push_back(piece);
+        if has_content || n_held > HELD_MOST {
+            return Ok(());
+        }
+    }
+}
+
+pub(super) fn failed(failure: Failure) -> Failed {
+    Failed { failure, is_reached: true, ..TransportError::Deadline.into() }
+}
+
+/// Returns the body as this upstream is to see it.
+fn payload(way: &Way, ask: &Ask) -> Result<Payload, Box<Broken>> {
+    let Some(scan) = &ask.scan else {
+        let Some(at) = ask::multipart_model_at(&ask.headers, &ask.body) else { return Ok(ask.body.clone().into()) };
+        let model: String = serde_json::from_str(way.model.model()).unwrap_or_default();
+        return Ok(Payload::Pieces(vec![ask.body.slice(..at.start), model.into(), ask.body.slice(at.end..)]));
+    };
+    way.model.adapt(&ask.body, scan, way.json, &way.defaults).map_err(|e| {
+        let failure = Failure::new(FailureKind::Rejected, format!("the request body is {e}"));
+        Box::new(Broken { failed: Failed { is_reached: false, ..failed(failure) }, own: None })
+    })
+}
+
+/// Says to the client why there is no answer, in the upstream's own words where it may hear them.
+fn refused(way: &Way, failure: &Failure, own: Option<Own>) -> Refused {
+    let wait = failure.retry_after_ms.map(Duration::from_millis);
+    match own {
+        // Not accepting our key is between the vendor and us.
+        Some(_) if matches!(failure.kind, FailureKind::Unauthorized | FailureKind::ExhaustedCredit) => {
+            let message = format!("`{}`: {}", way.name, failure.message);
+            Refused::Ours(Problem::of_failure(&Failure { message, ..failure.clone() }))
+        }
+        Some(mut own) => {
+            if !own.status.is_client_error() && !own.status.is_server_error() {
+                own.status = StatusCode::BAD_GATEWAY;
+            }
+            if !is_openai_shaped(&own.body) {
+                let problem = Problem::new(own.status, "upstream_error", failure.message.clone());
+                own.body = problem.json().to_string().into();
+                own.headers.insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+                own.headers.remove(header::CONTENT_ENCODING);
+            }
+            Refused::Theirs(own, wait)
+        }
+        None => {
+            let message = format!("`{}`: {}", way.name, failure.message);
+            Refused::Ours(Problem::of_failure(&Failure { message, ..failure.clone() }))
+        }
+    }
+}
+
+/// Returns whether a body is `{"error": {...}}`, as clients of OpenAI expect one.
+fn is_openai_shaped(body: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(body) else { return false };
+    let mut is_shaped = false;
+    let read = json::members(text, |name, value| is_shaped |= name == "error" && value.get().starts_with('{'));
+    read.is_ok() && is_shaped
+}
+
+/// Returns those headers of an answer that a client may see.
+fn passed_on(mut headers: HeaderMap) -> HeaderMap {
+    for name in &THEIRS {
+        headers.remove(name);
+    }
+    // The id is the gateway's own; the upstream's stands beside it.
+    if let Some(id) = headers.remove(&ask::REQUEST_ID) {
+        headers.insert(HeaderName::from_static("x-upstream-request-id"), id);
+    }
+    headers
+}
+
+/// Puts the name that was asked for into an answer, as AI-DataFlux does.
+pub(super) fn echoed(body: Bytes, asked: &str) -> Bytes {
+    let Ok(text) = std::str::from_utf8(&body) else { return body };
+    let mut at = None;
+    let read = json::members(text, |name, value| {
+        if name == "model" {
+            let start = value.get().as_ptr() as usize - text.as_ptr() as usize;
+            at = Some(start..start + value.get().len());
+        }
+    });
+    let (Ok(()), Some(at)) = (read, at) else { return body };
+    let name = serde_json::Value::from(asked).to_string();
+    let mut out = BytesMut::with_capacity(body.len() + name.len());
+    for part in [&body[..at.start], name.as_bytes(), &body[at.end..]] {
+        out.extend_from_slice(part);
+    }
+    out.freeze()
+}

@@ -1,0 +1,250 @@
+//! The HTTP face, before vendors on loopback that are written byte by byte.
+
+mod vendor;
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use domain::{Clock, Secret, Timestamp, ports::Class};
+use gateway::{
+    Gateway, ModelsFile,
+    face::{self, ClientKey, Face, FaceSettings, Live, Serving},
+    resolve,
+};
+use provider::transport::Transport;
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use vendor::{Does, FAREWELL, STREAM, Vendor, ask, chunk, json_answer, word};
+
+struct Epoch;
+
+impl Clock for Epoch {
+    fn now(&self) -> Timestamp {
+        Timestamp(1_000_000)
+    }
+}
+
+/// A face before vendors, whose models are named `a`, `b`, ...; the first is asked first.
+struct House {
+    face: Option<Face>,
+    address: SocketAddr,
+}
+
+impl House {
+    fn new(vendors: &[&Vendor], settings: FaceSettings) -> Self {
+        let names: Vec<String> = ('a'..).take(vendors.len()).map(String::from).collect();
+        let channels: serde_json::Map<_, _> = names
+            .iter()
+            .zip(vendors)
+            .map(|(name, vendor)| (name.clone(), json!({ "url": format!("http://{}/v1", vendor.address) })))
+            .collect();
+        let models: Vec<_> = names
+            .iter()
+            .map(|name| json!({ "name": name, "channel": name, "model": format!("vendors-{name}") }))
+            .collect();
+        let file: ModelsFile = serde_json::from_value(json!({ "channels": channels, "models": models })).unwrap();
+        let resolved = resolve(&file, &|_| None, &|_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(Epoch);
+        let gateway = Arc::new(Gateway::new(&resolved, Arc::new(Transport::default()), Arc::clone(&clock)));
+        let serving = Serving::new(&resolved, gateway, settings, clock.now());
+        let live = Arc::new(Live::new(Arc::new(serving)));
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let face = face::serve(listener, &live, 2, &clock).unwrap();
+        Self { address: face.address(), face: Some(face) }
+    }
+
+    async fn chat(&self, body: &str) -> vendor::Got {
+        ask(self.address, "/v1/chat/completions", "", body).await
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        self.face.take().unwrap().stop();
+    }
+}
+
+fn answer(text: &str) -> Does {
+    let body = json!({ "id": "c", "model": "vendors-a", "choices": [{ "message": { "content": text } }] });
+    json_answer("200 OK", "x-request-id: theirs\r\n", &body.to_string())
+}
+
+#[tokio::test]
+async fn a_request_passes_with_its_bytes_but_for_the_models_name() {
+    let vendor = Vendor::start(|_| answer("hi")).await;
+    let house = House::new(&[&vendor], FaceSettings::default());
+    let body = r#"{"messages":[ ], "zeta":1.10,"model":"a",  "tools":[{"x":1e400}], "n":1}"#;
+    let got = ask(
+        house.address,
+        "/v1/chat/completions",
+        "x-custom: 7\r\nx-request-id: mine-1\r\nauthorization: Bearer client\r\n",
+        body,
+    )
+    .await;
+    assert_eq!(got.status, 200, "{got:?}");
+    assert_eq!(serde_json::from_str::<Value>(&got.body).unwrap()["choices"][0]["message"]["content"], "hi");
+    assert_eq!((got.header("x-request-id"), got.header("x-upstream-request-id")), (Some("mine-1"), Some("theirs")));
+    assert_eq!((got.header("x-tidemill-model"), got.header("x-tidemill-attempts")), (Some("a"), Some("1")));
+    assert!(got.header("x-tidemill-overhead-us").unwrap().parse::<u64>().unwrap() < 1_000_000);
+    let heard = vendor.last_heard();
+    assert!(heard.ends_with(&body.replace(r#""a""#, r#""vendors-a""#)), "{heard}");
+    let head = heard.to_lowercase();
+    assert!(head.contains("x-custom: 7\r\n") && head.contains("x-request-id: mine-1\r\n"), "{heard}");
+    assert!(!head.contains("bearer client"), "{heard}");
+}
+
+#[tokio::test]
+async fn another_upstream_is_asked_before_the_first_byte_and_never_for_what_is_the_requests_own_fault() {
+    for (status, is_passed_over) in [
+        ("500 Oops", true),
+        ("429 Slow", true),
+        ("408 Late", true),
+        ("401 No", true),
+        ("400 Bad", false),
+        ("404 What", false),
+        ("422 No", false),
+    ] {
+        let ill = Vendor::start(move |_| json_answer(status, "", r#"{"error":{"message":"told"}}"#)).await;
+        let well = Vendor::start(|_| answer("well")).await;
+        let house = House::new(&[&ill, &well], FaceSettings::default());
+        let got = house.chat(r#"{"model":"auto"}"#).await;
+        if is_passed_over {
+            assert_eq!((got.status, got.header("x-tidemill-attempts")), (200, Some("2")), "{status}: {got:?}");
+        } else {
+            assert_eq!(got.status.to_string(), status[..3], "{got:?}");
+            assert_eq!(got.body, r#"{"error":{"message":"told"}}"#);
+            assert_eq!(well.n_heard(), 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_fails_before_its_first_word_is_another_upstreams() {
+    let opening = "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null}]}\n\n";
+    let error = "data: {\"error\":{\"message\":\"overloaded\"}}\n\n";
+    let ills = [
+        Does::SaysAndCloses(vec![format!("{STREAM}{}", chunk(opening))]),
+        Does::SaysAndCloses(vec![format!("{STREAM}{}", chunk(error))]),
+        Does::Says(format!("{STREAM}{}{}0\r\n\r\n", chunk(opening), chunk("data: [DONE]\n\n"))),
+        Does::Says(format!("{STREAM}0\r\n\r\n")),
+        Does::SaysAndCloses(vec![]),
+    ];
+    for (number, ill) in ills.into_iter().enumerate() {
+        let ill = Vendor::start(move |_| ill.clone()).await;
+        let well = Vendor::start(|_| {
+            Does::Says(format!("{STREAM}{}{}{}0\r\n\r\n", chunk(&word("one")), chunk(": ping\n\n"), chunk(FAREWELL)))
+        })
+        .await;
+        let house = House::new(&[&ill, &well], FaceSettings::default());
+        let got = house.chat(r#"{"model":"auto","stream":true}"#).await;
+        if number == 2 {
+            // Its own word that all is done is content to us; but without a finish reason it is never handed on.
+            assert!(!got.body.contains("[DONE]"), "{got:?}");
+            continue;
+        }
+        assert_eq!((got.status, got.header("x-tidemill-attempts")), (200, Some("2")), "{number}: {got:?}");
+        assert_eq!(got.body, format!("{}: ping\n\n{FAREWELL}", word("one")), "{number}");
+        assert_eq!(got.header("content-type"), Some("text/event-stream"));
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_is_cut_ends_with_an_error_and_never_with_done() {
+    let cuts = [
+        vec![format!("{STREAM}{}", chunk(&word("one")))],
+        // Politely, as if all had been said.
+        vec![format!("{STREAM}{}0\r\n\r\n", chunk(&word("one")))],
+        vec![format!("{STREAM}{}", chunk(&word("one"))), format!("{}0\r\n\r\n", chunk("data: [DONE]\n\n"))],
+        vec![format!("{STREAM}{}", chunk(&word("one"))), chunk("data: [DO"), format!("{}0\r\n\r\n", chunk("NE]\n\n"))],
+        vec![format!("{STREAM}{}", chunk(&word("one"))), chunk("data: {\"choices\":[{\"del")],
+    ];
+    for (number, cut) in cuts.into_iter().enumerate() {
+        let vendor = Vendor::start(move |_| Does::SaysAndCloses(cut.clone())).await;
+        let house = House::new(&[&vendor], FaceSettings::default());
+        let got = house.chat(r#"{"model":"auto","stream":true}"#).await;
+        assert_eq!(got.status, 200);
+        assert!(got.body.starts_with(&word("one")), "{number}: {}", got.body);
+        assert!(!got.body.contains("[DONE]") && !got.body.contains("[DO"), "{number}: {}", got.body);
+        let last = got.body.trim_end().rsplit("data: ").next().unwrap();
+        let error: Value = serde_json::from_str(last).unwrap_or_else(|e| panic!("{number}: {e} in {}", got.body));
+        assert_eq!(error["error"]["code"], "stream_cut", "{number}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_ends_the_request_and_harms_nobody() {
+    let vendor = Vendor::start(|n| {
+        if n == 1 { Does::SaysAndHangs(format!("{STREAM}{}", chunk(&word("one")))) } else { answer("still here") }
+    })
+    .await;
+    let house = House::new(&[&vendor], FaceSettings::default());
+    let mut tcp = tokio::net::TcpStream::connect(house.address).await.unwrap();
+    let body = r#"{"model":"a","stream":true}"#;
+    let request =
+        format!("POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    tcp.write_all(request.as_bytes()).await.unwrap();
+    let mut some = [0; 4096];
+    assert!(tokio::io::AsyncReadExt::read(&mut tcp, &mut some).await.unwrap() > 0);
+    drop(tcp);
+    let hung_up = async {
+        while vendor.n_hung_up.load(Ordering::SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), hung_up).await.expect("the vendor hears of it");
+    for _ in 0..3 {
+        assert_eq!(house.chat(r#"{"model":"a"}"#).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn who_has_no_key_and_what_is_none_of_ours_is_told_so_in_openais_shape() {
+    let vendor = Vendor::start(|_| answer("hi")).await;
+    let key =
+        ClientKey { name: "team".into(), key: Secret::new("sk-planted-1"), class: Class::Normal, is_admin: false };
+    let settings = FaceSettings { keys: vec![key], body_limit: 1_000, ..FaceSettings::default() };
+    let house = House::new(&[&vendor], settings);
+    let check = async |path: &str, headers: &str, body: &str, status: u16, code: &str| {
+        let got = ask(house.address, path, headers, body).await;
+        let error: Value = serde_json::from_str(&got.body).unwrap_or_default();
+        assert_eq!((got.status, error["error"]["code"].as_str().unwrap_or("")), (status, code), "{path}: {got:?}");
+        assert!(got.header("x-request-id").is_some());
+    };
+    let key = "authorization: Bearer sk-planted-1\r\n";
+    let chat = "/v1/chat/completions";
+    check(chat, "", r#"{"model":"a"}"#, 401, "missing_api_key").await;
+    check(chat, "authorization: Bearer sk-other\r\n", r#"{"model":"a"}"#, 401, "invalid_api_key").await;
+    check(chat, key, r#"{"model":"a"}"#, 200, "").await;
+    check(chat, key, r#"{"model":"a""#, 400, "invalid_json").await;
+    check(chat, key, &"x".repeat(1_001), 413, "request_too_large").await;
+    check(chat, key, "", 405, "wrong_method").await;
+    check("/v1/audio/speech", key, "{}", 404, "unknown_path").await;
+    check("/v1/models", "", "", 401, "missing_api_key").await;
+    check("/v1/models", key, "", 200, "").await;
+    check("/v1/models/b", key, "", 404, "model_not_found").await;
+    check("/healthz", "", "", 200, "").await;
+    assert_eq!(vendor.n_heard(), 1);
+}
+
+#[tokio::test]
+async fn a_stream_whose_first_word_takes_long_is_kept_alive_by_comments() {
+    let vendor = Vendor::start(|n| if n == 1 { Does::SaysAndHangs(String::new()) } else { answer("hi") }).await;
+    let slow = Vendor::start(|_| Does::SaysAndCloses(vec![format!("{STREAM}{}0\r\n\r\n", chunk(&word("late")))])).await;
+    let settings = FaceSettings { keep_alive: Duration::from_millis(50), ..FaceSettings::default() };
+    let house = House::new(&[&vendor, &slow], settings);
+    let mut tcp = tokio::net::TcpStream::connect(house.address).await.unwrap();
+    let body = r#"{"model":"a","stream":true}"#;
+    let request =
+        format!("POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    tcp.write_all(request.as_bytes()).await.unwrap();
+    let (mut got, mut some) = (String::new(), [0; 4096]);
+    while got.matches(": keep-alive\n\n").count() < 3 {
+        let n = tokio::io::AsyncReadExt::read(&mut tcp, &mut some).await.unwrap();
+        assert!(n > 0, "{got}");
+        got.push_str(&String::from_utf8_lossy(&some[..n]));
+    }
+    assert!(got.starts_with("HTTP/1.1 200 OK\r\n") && got.contains("text/event-stream"), "{got}");
+}
