@@ -8,11 +8,12 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, response};
 
 use super::{
     Reply, TransportError,
     http1::{Connection, Head},
+    http2::Streaming,
     pool::Pool,
 };
 
@@ -26,12 +27,23 @@ pub struct Answering {
     pub headers: HeaderMap,
     /// How much of a body may be kept.
     pub(crate) limit: usize,
-    kept: Option<(Connection, Arc<Pool>)>,
+    body: Coming,
+}
+
+/// Where the body comes from.
+enum Coming {
+    Http1(Connection, Arc<Pool>),
+    Http2(Box<Streaming>),
+    Ended,
 }
 
 impl Answering {
     pub(super) fn new(head: Head, connection: Connection, pool: Arc<Pool>, limit: usize) -> Self {
-        Self { status: head.status, headers: head.headers, limit, kept: Some((connection, pool)) }
+        Self { status: head.status, headers: head.headers, limit, body: Coming::Http1(connection, pool) }
+    }
+
+    pub(super) fn over_http2(head: response::Parts, body: Box<Streaming>, limit: usize) -> Self {
+        Self { status: head.status, headers: head.headers, limit, body: Coming::Http2(body) }
     }
 
     /// Returns the next piece of the body: all that has come, as it came; nothing at its end.
@@ -47,12 +59,15 @@ impl Answering {
     /// # Errors
     /// As [`Answering::piece`].
     pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, TransportError>> {
-        let Some((connection, _)) = &mut self.kept else { return Poll::Ready(Ok(None)) };
-        let piece = ready!(connection.poll_piece(cx));
+        let piece = match &mut self.body {
+            Coming::Http1(connection, _) => ready!(connection.poll_piece(cx)),
+            Coming::Http2(streaming) => ready!(streaming.poll_piece(cx)),
+            Coming::Ended => return Poll::Ready(Ok(None)),
+        };
         match &piece {
             Ok(Some(_)) => {}
             Ok(None) => self.keep(),
-            Err(_) => self.kept = None,
+            Err(_) => self.body = Coming::Ended,
         }
         Poll::Ready(piece)
     }
@@ -60,7 +75,11 @@ impl Answering {
     /// Returns how much of the body is still to come, where that was announced.
     #[must_use]
     pub fn announced(&self) -> Option<u64> {
-        self.kept.as_ref().map_or(Some(0), |(connection, _)| connection.left())
+        match &self.body {
+            Coming::Http1(connection, _) => connection.left(),
+            Coming::Http2(streaming) => streaming.left(),
+            Coming::Ended => Some(0),
+        }
     }
 
     /// Reads the whole body.
@@ -78,11 +97,11 @@ impl Answering {
         if announced.unwrap_or(0).saturating_add(first.len() as u64) > limit as u64 {
             return Err(TransportError::TooLarge { limit });
         }
-        if announced.is_some() && first.is_empty() {
-            let body = match &mut self.kept {
-                Some((connection, _)) => poll_fn(|cx| connection.poll_rest(cx)).await?,
-                None => Bytes::new(),
-            };
+        if announced.is_some()
+            && first.is_empty()
+            && let Coming::Http1(connection, _) = &mut self.body
+        {
+            let body = poll_fn(|cx| connection.poll_rest(cx)).await?;
             self.keep();
             return Ok(Reply { status: self.status, headers: self.headers, body });
         }
@@ -106,7 +125,7 @@ impl Answering {
     }
 
     fn keep(&mut self) {
-        if let Some((connection, pool)) = self.kept.take()
+        if let Coming::Http1(connection, pool) = std::mem::replace(&mut self.body, Coming::Ended)
             && connection.may_be_kept()
         {
             pool.put(connection);

@@ -1,10 +1,17 @@
 //! Where requests go.
 
+use std::{
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
+
 use http::{
     HeaderMap, HeaderName, HeaderValue, Uri,
-    header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
-    uri::PathAndQuery,
+    header::{CONNECTION, CONTENT_LENGTH, HOST, PROXY_AUTHORIZATION, TRANSFER_ENCODING},
+    uri::{Authority, PathAndQuery, Scheme},
 };
+
+use super::connect::{Connecting, HttpVersion};
 
 /// Why a text is not an endpoint: for people.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -12,12 +19,28 @@ use http::{
 pub struct EndpointError(pub String);
 
 /// What connections are shared by: they lead to the same process in the same way.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Origin {
     pub(super) is_tls: bool,
     /// Without the brackets of an IPv6 address.
     pub(super) host: String,
     pub(super) port: u16,
+    /// How connections there are opened.
+    pub(super) way: Arc<Connecting>,
+}
+
+// Every request finds its pool by this, and few origins differ in nothing but the way.
+impl Hash for Origin {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.is_tls, &self.host, self.port).hash(state);
+    }
+}
+
+impl Origin {
+    /// Returns whether requests are handed to a proxy whole, which reads in their first line where they go.
+    pub(super) fn is_absolute(&self) -> bool {
+        self.way.proxy.is_some() && !self.is_tls && self.way.http == HttpVersion::Http1
+    }
 }
 
 /// A base URL, and the headers that every request there carries.
@@ -25,6 +48,7 @@ pub(super) struct Origin {
 pub struct Endpoint {
     pub(super) origin: Origin,
     pub(super) host: HeaderValue,
+    authority: Authority,
     pub(super) headers: HeaderMap,
     prefix: String,
     query: Option<String>,
@@ -52,23 +76,15 @@ impl Endpoint {
         if authority.as_str().contains('@') {
             return Err(EndpointError("no user or password may stand in the URL; give a `key`".to_owned()));
         }
-        if authority.host().is_empty() {
-            return refused("the host is missing");
-        }
-        // `Authority::port` says nothing about a port that is out of range.
-        let port = match authority.as_str().strip_prefix(authority.host()).and_then(|rest| rest.strip_prefix(':')) {
-            Some(port) => match port.parse() {
-                Ok(port) if port > 0 => port,
-                _ => return refused("the port must be a number from 1 to 65535"),
-            },
-            None if is_tls => 443,
-            None => 80,
+        let (name, port) = match host_and_port(authority.as_str(), if is_tls { 443 } else { 80 }) {
+            Ok(found) => found,
+            Err(what) => return refused(what),
         };
         let Ok(host) = HeaderValue::from_str(authority.as_str()) else { return refused("not a URL") };
-        let name = authority.host().trim_start_matches('[').trim_end_matches(']');
         Ok(Self {
-            origin: Origin { is_tls, host: name.to_owned(), port },
+            origin: Origin { is_tls, host: name, port, way: Arc::default() },
             host,
+            authority: authority.clone(),
             headers: HeaderMap::new(),
             prefix: uri.path().trim_end_matches('/').to_owned(),
             query: uri.query().map(str::to_owned),
@@ -90,6 +106,25 @@ impl Endpoint {
         Ok(self)
     }
 
+    /// Sets how connections there are opened. Endpoints that differ in it share none.
+    ///
+    /// # Errors
+    /// Where the proxy's user or password cannot be sent.
+    pub fn with_connecting(mut self, connecting: Connecting) -> Result<Self, EndpointError> {
+        let authorization = connecting.proxy.as_ref().and_then(|proxy| proxy.authorization.as_ref());
+        let authorization = authorization.map(|secret| HeaderValue::try_from(secret.expose())).transpose();
+        let authorization = authorization
+            .map_err(|_| EndpointError("the proxy's user or password cannot be sent in a header".to_owned()))?;
+        self.origin.way = Arc::new(connecting);
+        self.headers.remove(PROXY_AUTHORIZATION);
+        // Otherwise it is for the proxy alone, and told to it when the tunnel is asked for.
+        if let Some(mut authorization) = authorization.filter(|_| self.origin.is_absolute()) {
+            authorization.set_sensitive(true);
+            self.headers.insert(PROXY_AUTHORIZATION, authorization);
+        }
+        Ok(self)
+    }
+
     /// Returns the whole path of `rest`, which begins with a slash, below the base URL.
     ///
     /// # Errors
@@ -103,13 +138,50 @@ impl Endpoint {
     /// Returns host and port, for people.
     #[must_use]
     pub fn address(&self) -> String {
-        format!("{}:{}", self.origin.host, self.origin.port)
+        joined(&self.origin.host, self.origin.port)
     }
+
+    /// Returns what stands between the method and the version in the first line of a request: a path, but for proxies
+    /// that are handed the request whole.
+    pub(super) fn target(&self, path: &PathAndQuery) -> String {
+        if self.origin.is_absolute() { format!("http://{}{path}", self.authority) } else { path.as_str().to_owned() }
+    }
+
+    /// Returns the whole URL of a path.
+    pub(super) fn url(&self, path: &PathAndQuery) -> Uri {
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(if self.origin.is_tls { Scheme::HTTPS } else { Scheme::HTTP });
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(path.clone());
+        // All three are there, which is all that could be wrong.
+        Uri::from_parts(parts).unwrap_or_default()
+    }
+}
+
+/// Reads what stands between `//` and the path of a URL, without a user; the host comes without brackets.
+pub(super) fn host_and_port(text: &str, otherwise: u16) -> Result<(String, u16), &'static str> {
+    let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, rest)) => (host, rest.strip_prefix(':')),
+        None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
+    };
+    if host.is_empty() {
+        return Err("the host is missing");
+    }
+    match port.map_or(Ok(otherwise), str::parse) {
+        Ok(port) if port > 0 => Ok((host.to_owned(), port)),
+        _ => Err("the port must be a number from 1 to 65535"),
+    }
+}
+
+/// Joins host and port as they stand in a URL.
+pub(super) fn joined(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::proxy::Proxy;
 
     #[test]
     fn a_base_url_reads_as_people_write_it() {
@@ -123,7 +195,8 @@ mod tests {
         };
         check("https://api.example.com/v1", "api.example.com:443", "/v1/chat");
         check("http://127.0.0.1:8000/", "127.0.0.1:8000", "/chat");
-        check("http://[::1]:8000/v1/", "::1:8000", "/v1/chat");
+        check("http://[::1]:8000/v1/", "[::1]:8000", "/v1/chat");
+        check("http://[::1]/v1/", "[::1]:80", "/v1/chat");
         check(" https://host/a/b?api-version=2024-10-21 ", "host:443", "/a/b/chat?api-version=2024-10-21");
         for url in
             ["", "api.example.com/v1", "/v1", "ftp://host", "https://", "http://h:0", "http://h:99999", "http://h:"]
@@ -131,6 +204,43 @@ mod tests {
             assert!(Endpoint::parse(url).is_err(), "{url}");
         }
         assert!(!Endpoint::parse("https://me:pass@host/v1").unwrap_err().0.contains("pass@"));
+    }
+
+    #[test]
+    fn a_proxy_is_told_the_whole_url_and_its_password_where_no_tunnel_hides_them() {
+        let proxy = Some(Proxy::parse("http://me:planted@proxy:3128").unwrap());
+        for (url, http, target, is_told) in [
+            ("http://h:8000/v1", HttpVersion::Http1, "http://h:8000/v1/chat", true),
+            ("http://h:8000/v1", HttpVersion::Http2, "/v1/chat", false),
+            ("https://h/v1", HttpVersion::Http1, "/v1/chat", false),
+        ] {
+            let connecting = Connecting { proxy: proxy.clone(), http, ..Connecting::default() };
+            let endpoint = Endpoint::parse(url).unwrap().with_connecting(connecting).unwrap();
+            let path = endpoint.path("/chat").unwrap();
+            assert_eq!(
+                (endpoint.target(&path).as_str(), endpoint.headers.contains_key(PROXY_AUTHORIZATION)),
+                (target, is_told),
+                "{url}"
+            );
+            assert_eq!(endpoint.url(&path).to_string(), format!("{url}/chat"));
+            assert!(!format!("{endpoint:?}").contains("planted"));
+        }
+    }
+
+    #[test]
+    fn endpoints_share_connections_where_these_are_opened_in_the_same_way() {
+        let plain = Endpoint::parse("https://h/v1").unwrap();
+        let with = |connecting| plain.clone().with_connecting(connecting).unwrap().origin;
+        assert_eq!(Endpoint::parse("https://h/v2").unwrap().origin, with(Connecting::default()));
+        for other in [
+            Connecting { proxy: Some(Proxy::parse("http://p").unwrap()), ..Connecting::default() },
+            Connecting { is_verified: false, ..Connecting::default() },
+            Connecting { addresses: vec!["10.0.0.1".parse().unwrap()], ..Connecting::default() },
+            Connecting { http: HttpVersion::Http2, ..Connecting::default() },
+        ] {
+            assert_eq!(with(other.clone()), with(other.clone()));
+            assert_ne!(plain.origin, with(other));
+        }
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub enum TransportError {
     },
 }
 
-fn in_seconds(limit: &Duration) -> String {
+pub(super) fn in_seconds(limit: &Duration) -> String {
     format!("{} s", limit.as_secs_f64())
 }
 
@@ -59,7 +59,9 @@ pub(super) fn of_connecting(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "the connection is refused; nothing listens there".to_owned(),
         io::ErrorKind::TimedOut => "nothing answers there".to_owned(),
-        io::ErrorKind::UnexpectedEof => "the other side hung up while connecting".to_owned(),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
+            "the other side hung up while connecting".to_owned()
+        }
         _ => in_words(error),
     }
 }

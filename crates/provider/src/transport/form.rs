@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method,
-    header::{CONTENT_LENGTH, HOST, USER_AGENT},
+    header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE, USER_AGENT},
     uri::PathAndQuery,
 };
 
@@ -41,7 +41,7 @@ impl Form {
             headers.entry(name).or_insert_with(|| value.clone());
         }
         headers.entry(USER_AGENT).or_insert(AGENT);
-        let head = http1::write_head(&method, path.as_str(), &headers).into();
+        let head = http1::write_head(&method, &endpoint.target(&path), &headers).into();
         Ok(Self { method, path, headers, head })
     }
 
@@ -84,12 +84,16 @@ impl Request<'_> {
                 http1::write_header(&mut out, name, value);
             }
         }
-        // Servers ask for a length where a body could be (RFC 9110 section 8.6), and are puzzled by one where none can.
-        if !self.body.is_empty() || self.form.method == Method::POST || self.form.method == Method::PUT {
+        if self.has_length() {
             http1::write_header(&mut out, &CONTENT_LENGTH, &HeaderValue::from(self.body.len()));
         }
         out.extend_from_slice(b"\r\n");
         out
+    }
+
+    /// Servers ask for a length where a body could be (RFC 9110 section 8.6), and are puzzled by one where none can.
+    fn has_length(&self) -> bool {
+        !self.body.is_empty() || self.form.method == Method::POST || self.form.method == Method::PUT
     }
 
     /// Returns all parts of the message, of which `behind` is one.
@@ -99,6 +103,32 @@ impl Request<'_> {
             [one] => Parts::Few([head, behind, one]),
             _ => Parts::Many([head, behind].into_iter().chain(pieces.iter().map(|piece| &**piece)).collect()),
         }
+    }
+
+    /// Returns the head as HTTP/2 has it: with the whole URL, and without what only concerns a connection.
+    pub(super) fn message(&self, endpoint: &Endpoint) -> http::Request<()> {
+        let Form { method, path, headers, .. } = self.form;
+        let mut all = headers.clone();
+        for (name, value) in &self.headers {
+            if !headers.contains_key(name) {
+                all.append(name, value.clone());
+            }
+        }
+        for name in [HOST, CONNECTION, TRANSFER_ENCODING, UPGRADE] {
+            all.remove(name);
+        }
+        for name in ["keep-alive", "proxy-connection", "te"] {
+            all.remove(name);
+        }
+        all.remove(CONTENT_LENGTH);
+        if self.has_length() {
+            all.insert(CONTENT_LENGTH, HeaderValue::from(self.body.len()));
+        }
+        let mut message = http::Request::new(());
+        *message.method_mut() = method.clone();
+        *message.uri_mut() = endpoint.url(path);
+        *message.headers_mut() = all;
+        message
     }
 
     pub(super) fn at_once(&self) -> usize {

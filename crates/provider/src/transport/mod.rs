@@ -1,25 +1,30 @@
-//! The one HTTP/1.1 client.
+//! The one HTTP client.
 //!
 //! It keeps connections alive, one pool per origin, and holds every exchange to one deadline over connecting, sending
 //! and reading. It is deliberately less than a client library: no redirects, no cookies, no proxies from the
-//! environment, no nested timeouts, and **no retries**. Two things look like one and are not:
+//! environment, no nested timeouts, and **no retries**. Three things look like one and are not:
 //!
 //! - A kept connection that the server closed meanwhile is thrown away before anything is written to it.
 //! - Where it closes in the instant between, and not a byte of the request was written, the request was never sent; it
 //!   goes out, for the first time, on a fresh connection.
+//! - In HTTP/2 a server says for certain which requests it has not looked at when it refuses them or goes away.
 //!
-//! A request of which anything was written is never sent again here: the vendor may be working on it, and whether to ask
+//! Any other request of which anything was written is never sent again here: the vendor may be working on it, and whether to ask
 //! once more is the engine's decision.
 
+mod addresses;
 mod answering;
 mod connect;
 mod endpoint;
 mod error;
 mod form;
 mod http1;
+mod http2;
 mod payload;
 mod pool;
+mod proxy;
 mod stream;
+mod tls;
 
 use std::{
     collections::HashMap,
@@ -32,14 +37,18 @@ use http::{HeaderMap, StatusCode};
 pub use rustls::pki_types::CertificateDer;
 
 pub use answering::Answering;
-use connect::Trust;
+use connect::Connector;
+pub use connect::{Connecting, HttpVersion};
 use endpoint::Origin;
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::TransportError;
 pub use form::{Form, Request};
 use http1::{Connection, Lost};
+use http2::{Connections, Opened};
 pub use payload::Payload;
 use pool::Pool;
+pub use proxy::Proxy;
+pub use tls::Authorities;
 
 /// How much is taken.
 #[derive(Clone, Copy, Debug)]
@@ -69,8 +78,10 @@ pub struct Reply {
 #[derive(Debug, Default)]
 pub struct Transport {
     limits: Limits,
-    trust: Trust,
+    connector: Connector,
     pools: Mutex<HashMap<Origin, Arc<Pool>>>,
+    /// Of those that are spoken to in HTTP/2.
+    http2: Mutex<HashMap<Origin, Arc<Connections>>>,
 }
 
 impl Transport {
@@ -83,7 +94,7 @@ impl Transport {
     /// Makes a client that trusts `roots` and nothing else.
     #[must_use]
     pub fn with_roots(limits: Limits, roots: Vec<CertificateDer<'static>>) -> Self {
-        Self { limits, trust: Trust::with_roots(roots), ..Self::default() }
+        Self { limits, connector: Connector::with_roots(roots), ..Self::default() }
     }
 
     /// Sends a request and reads the whole answer.
@@ -105,33 +116,51 @@ impl Transport {
     /// # Errors
     /// Where no answer begins.
     pub async fn open(&self, endpoint: &Endpoint, request: Request<'_>) -> Result<Answering, TransportError> {
-        let pool = self.pool(&endpoint.origin);
         let limit = self.limits.answer_bytes;
+        let mut fresh = None;
+        if endpoint.origin.way.http == HttpVersion::Http2 {
+            let connections = of(&self.http2, &endpoint.origin);
+            // Its future is larger than that of HTTP/1.1, and most endpoints have none.
+            match Box::pin(connections.open(&self.connector, endpoint, &request)).await? {
+                Opened::Answering(head, body) => return Ok(Answering::over_http2(*head, body, limit)),
+                Opened::SpeaksHttp1(stream) => fresh = stream,
+            }
+        }
+        let pool = of(&self.pools, &endpoint.origin);
         let behind = request.behind();
         let parts = request.parts(&behind);
         let parts = parts.as_slice();
-        if let Some(mut connection) = pool.take() {
+        if fresh.is_none()
+            && let Some(mut connection) = pool.take()
+        {
             match connection.exchange(parts, request.at_once()).await {
                 Ok(head) => return Ok(Answering::new(head, connection, pool, limit)),
                 Err(Lost::Unsent) => {}
                 Err(Lost::Sent(error)) => return Err(error),
             }
         }
-        let mut connection = Connection::new(connect::connect(&endpoint.origin, &self.trust).await?);
+        let stream = match fresh {
+            Some(stream) => stream,
+            // In a box for the same reason.
+            None => Box::pin(self.connector.open(&endpoint.origin, HttpVersion::Http1)).await?.stream,
+        };
+        let mut connection = Connection::new(stream);
         match connection.exchange(parts, request.at_once()).await {
             Ok(head) => Ok(Answering::new(head, connection, pool, limit)),
             Err(Lost::Unsent) => Err(error::cut()),
             Err(Lost::Sent(error)) => Err(error),
         }
     }
+}
 
-    fn pool(&self, origin: &Origin) -> Arc<Pool> {
-        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pool) = pools.get(origin) {
-            return Arc::clone(pool);
-        }
-        Arc::clone(pools.entry(origin.clone()).or_default())
+/// Returns what is kept for an origin.
+fn of<T: Default>(all: &Mutex<HashMap<Origin, Arc<T>>>, origin: &Origin) -> Arc<T> {
+    // A map of pools is whole after any panic.
+    let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(one) = all.get(origin) {
+        return Arc::clone(one);
     }
+    Arc::clone(all.entry(origin.clone()).or_default())
 }
 
 /// Ends `exchange` at the deadline.

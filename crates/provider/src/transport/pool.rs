@@ -12,7 +12,7 @@ use super::http1::Connection;
 
 /// How long a connection may wait. Common servers and load balancers let go after 60 seconds or more, some of them
 /// without a word, and a request into such a connection hangs.
-const IDLE_LIMIT: Duration = Duration::from_secs(50);
+pub(super) const IDLE_LIMIT: Duration = Duration::from_secs(50);
 
 /// The idle connections to one origin: last in, first out, so that those which are not needed age and go.
 #[derive(Debug, Default)]

@@ -20,6 +20,8 @@ pub(super) enum Stream {
     Plain(TcpStream),
     /// Over TLS. The box keeps the state of TLS, which is large, out of those who have none.
     Tls(Box<TlsStream<TcpStream>>),
+    /// Over TLS in the TLS of a proxy.
+    Tunnelled(Box<TlsStream<TlsStream<TcpStream>>>),
 }
 
 impl Stream {
@@ -46,6 +48,10 @@ impl Stream {
                 // A future that keeps nothing between two polls, so it can be made anew for each.
                 pin!(tls.read_buf(buffer)).poll(cx)
             }
+            Self::Tunnelled(tls) => {
+                buffer.reserve(n_bytes);
+                pin!(tls.read_buf(buffer)).poll(cx)
+            }
         }
     }
 }
@@ -55,6 +61,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, buffer),
             Self::Tls(tls) => Pin::new(tls).poll_read(cx, buffer),
+            Self::Tunnelled(tls) => Pin::new(tls).poll_read(cx, buffer),
         }
     }
 }
@@ -64,6 +71,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, bytes),
             Self::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
+            Self::Tunnelled(tls) => Pin::new(tls).poll_write(cx, bytes),
         }
     }
 
@@ -75,6 +83,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, slices),
             Self::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, slices),
+            Self::Tunnelled(tls) => Pin::new(tls).poll_write_vectored(cx, slices),
         }
     }
 
@@ -86,6 +95,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
             Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
+            Self::Tunnelled(tls) => Pin::new(tls).poll_flush(cx),
         }
     }
 
@@ -93,6 +103,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
             Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+            Self::Tunnelled(tls) => Pin::new(tls).poll_shutdown(cx),
         }
     }
 }

@@ -36,7 +36,7 @@ pub(crate) enum Then {
 pub(crate) struct Server {
     pub(crate) n_connections: Arc<AtomicUsize>,
     pub(crate) n_requests: Arc<AtomicUsize>,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     task: JoinHandle<()>,
 }
 
@@ -55,7 +55,14 @@ impl Server {
         tls: Option<TlsAcceptor>,
         script: impl Fn(usize, &str) -> Next + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        Self::on(TcpListener::bind("127.0.0.1:0").await.expect("a port"), tls, script)
+    }
+
+    pub(crate) fn on(
+        listener: TcpListener,
+        tls: Option<TlsAcceptor>,
+        script: impl Fn(usize, &str) -> Next + Send + Sync + 'static,
+    ) -> Self {
         let address = listener.local_addr().expect("an address");
         let (n_connections, n_requests) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let (connections, requests) = (Arc::clone(&n_connections), Arc::clone(&n_requests));

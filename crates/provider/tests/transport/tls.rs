@@ -11,17 +11,23 @@ use rustls::{ServerConfig, pki_types::PrivateKeyDer};
 use tokio::{io::AsyncWriteExt, net::TcpListener};
 use tokio_rustls::TlsAcceptor;
 
-async fn start() -> (Server, CertificateDer<'static>) {
-    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("the test's own input");
+/// A server's TLS with a certificate of its own for `name`, that speaks `protocols`.
+pub(crate) fn acceptor(name: &str, protocols: &[&str]) -> (TlsAcceptor, CertificateDer<'static>) {
+    let own = rcgen::generate_simple_self_signed([name.to_owned()]).expect("the test's own input");
     let certificate = own.cert.der().clone();
     let key = PrivateKeyDer::Pkcs8(own.signing_key.serialize_der().into());
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("the test's own input")
         .with_no_client_auth()
         .with_single_cert(vec![certificate.clone()], key)
         .expect("the test's own input");
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+    (TlsAcceptor::from(Arc::new(config)), certificate)
+}
+
+pub(crate) async fn start() -> (Server, CertificateDer<'static>) {
+    let (acceptor, certificate) = acceptor("localhost", &[]);
     (Server::start_tls(Some(acceptor), |_, _| Next::Write(answer("sealed"))).await, certificate)
 }
 
