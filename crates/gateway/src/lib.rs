@@ -48,5 +48,5 @@ pub use config::{
 pub use forward::Forward;
 pub use names::Names;
 pub use resolve::{
-    ConfigMistake, Connection, Declared, FaceConfig, FaceKey, Hedge, Resolved, Route, Upstream, resolve, resolve_face,
+    ConfigMistake, Declared, FaceConfig, FaceKey, Hedge, Resolved, Route, Upstream, resolve, resolve_face,
 };

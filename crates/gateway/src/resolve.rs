@@ -10,7 +10,6 @@ use std::{collections::BTreeMap, io, path::Path, time::Duration};
 use crate::{config::ModelsFile, names::Names};
 use channel::Line;
 
-pub use channel::Connection;
 pub use face::{FaceConfig, FaceKey, resolve_face};
 pub use model::{Declared, Upstream};
 pub use routes::{Hedge, Route};

@@ -1,9 +1,8 @@
 //! Channels: endpoints, and how connections to them come about.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use domain::Secret;
-use provider::transport::Endpoint;
+use provider::transport::{self, Authorities, Connecting, Endpoint, Proxy};
 
 use super::Resolver;
 use crate::config::{Channel, FromEnvironment, HttpVersion, Setting, Span};
@@ -11,31 +10,12 @@ use crate::config::{Channel, FromEnvironment, HttpVersion, Setting, Span};
 /// Headers that carry keys, in the spellings of vendors.
 const KEY_HEADERS: [&str; 4] = ["authorization", "api-key", "x-api-key", "x-goog-api-key"];
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How connections to a channel come about.
-#[derive(Clone, Debug)]
-pub struct Connection {
-    /// How long one may take to come about.
-    pub connect_timeout: Duration,
-    /// The URL of the proxy. It may hold a password.
-    pub proxy: Option<Secret>,
-    /// Certificates (PEM) that are trusted besides those of the system.
-    pub ca: Option<Arc<str>>,
-    /// Whether the endpoint's certificate is looked at.
-    pub ssl_verify: bool,
-    /// Addresses that new connections take in turn; none where the host's name says them.
-    pub ip_pool: Vec<IpAddr>,
-    /// The version of HTTP.
-    pub http: HttpVersion,
-}
-
 /// A channel as far as it could be resolved.
 #[derive(Clone, Debug)]
 pub(super) struct Line<'a> {
     pub(super) settings: &'a Channel,
     pub(super) endpoint: Endpoint,
-    pub(super) connection: Arc<Connection>,
+    pub(super) connecting: Arc<Connecting>,
 }
 
 fn path(channel: &str, key: &str) -> Vec<String> {
@@ -45,8 +25,14 @@ fn path(channel: &str, key: &str) -> Vec<String> {
 impl Resolver<'_> {
     pub(super) fn line<'a>(&mut self, name: &str, channel: &'a Channel) -> Option<Line<'a>> {
         let endpoint = self.endpoint(name, channel);
-        let connection = Arc::new(self.connection(name, channel));
-        Some(Line { settings: channel, endpoint: endpoint?, connection })
+        let connecting = Arc::new(self.connecting(name, channel));
+        match endpoint?.with_connecting(Arc::clone(&connecting)) {
+            Ok(endpoint) => Some(Line { settings: channel, endpoint, connecting }),
+            Err(e) => {
+                self.mistake(&path(name, "proxy"), e.to_string(), None);
+                None
+            }
+        }
     }
 
     fn endpoint(&mut self, name: &str, channel: &Channel) -> Option<Endpoint> {
@@ -88,7 +74,7 @@ impl Resolver<'_> {
         Some(endpoint)
     }
 
-    fn connection(&mut self, name: &str, channel: &Channel) -> Connection {
+    fn connecting(&mut self, name: &str, channel: &Channel) -> Connecting {
         let limits = [
             ("idle_timeout", channel.idle_timeout, "2m"),
             ("connect_timeout", channel.connect_timeout, "10s"),
@@ -102,24 +88,25 @@ impl Resolver<'_> {
             }
         }
         let proxy = channel.proxy.as_ref().and_then(|proxy| self.proxy(name, proxy));
-        let ca = channel.ca.as_ref().and_then(|file| match (self.read_file)(file) {
-            Ok(text) if text.contains("-----BEGIN CERTIFICATE-----") => Some(text.into()),
-            Ok(_) => {
-                let message = format!("`{}` holds no certificate", file.display());
-                let help = "it must be in PEM: text with `-----BEGIN CERTIFICATE-----` in it".to_owned();
-                self.mistake(&path(name, "ca"), message, Some(help));
-                None
-            }
+        let authorities = channel.ca.as_ref().and_then(|file| match (self.read_file)(file) {
+            Ok(text) => match Authorities::from_pem(text.as_bytes()) {
+                Ok(authorities) => Some(authorities),
+                Err(e) => {
+                    let message = format!("the certificates `{}` cannot be used: {e}", file.display());
+                    self.mistake(&path(name, "ca"), message, None);
+                    None
+                }
+            },
             Err(e) => {
                 let message = format!("the certificates `{}` cannot be read: {e}", file.display());
                 self.mistake(&path(name, "ca"), message, None);
                 None
             }
         });
-        let mut ip_pool = Vec::new();
+        let mut addresses = Vec::new();
         for (at, text) in channel.ip_pool.iter().enumerate() {
             match text.trim().parse() {
-                Ok(address) => ip_pool.push(address),
+                Ok(address) => addresses.push(address),
                 Err(_) => {
                     let mut path = path(name, "ip_pool");
                     path.push(at.to_string());
@@ -128,17 +115,21 @@ impl Resolver<'_> {
                 }
             }
         }
-        Connection {
-            connect_timeout: channel.connect_timeout.map_or(CONNECT_TIMEOUT, |Span(limit)| limit),
+        let usual = Connecting::default();
+        Connecting {
             proxy,
-            ca,
-            ssl_verify: channel.ssl_verify.unwrap_or(true),
-            ip_pool,
-            http: channel.http.unwrap_or_default(),
+            authorities,
+            is_verified: channel.ssl_verify.unwrap_or(true),
+            addresses,
+            timeout: channel.connect_timeout.map_or(usual.timeout, |Span(limit)| limit),
+            http: match channel.http.unwrap_or_default() {
+                HttpVersion::One => transport::HttpVersion::Http1,
+                HttpVersion::Two => transport::HttpVersion::Http2,
+            },
         }
     }
 
-    fn proxy(&mut self, name: &str, proxy: &Setting) -> Option<Secret> {
+    fn proxy(&mut self, name: &str, proxy: &Setting) -> Option<Proxy> {
         let path = path(name, "proxy");
         if matches!(proxy, Setting::Literal(url) if url.contains('@')) {
             let help = "put the whole URL into the environment, and write `proxy: { env: NAME }`".to_owned();
@@ -146,13 +137,13 @@ impl Resolver<'_> {
             return None;
         }
         let url = self.setting(&path, "proxy", proxy)?;
-        // Who connects reads the rest of it.
-        if url.contains("://") {
-            return Some(Secret::new(url));
+        match Proxy::parse(&url) {
+            Ok(proxy) => Some(proxy),
+            Err(e) => {
+                self.mistake(&path, format!("the proxy of channel `{name}` cannot be used: {e}"), None);
+                None
+            }
         }
-        let help = Some("write it like `http://proxy.example.com:3128`".to_owned());
-        self.mistake(&path, format!("the proxy of channel `{name}` is not a URL"), help);
-        None
     }
 
     /// Returns the value of a setting, which stands under `key`.

@@ -3,14 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use domain::Secret;
-use provider::OpenAi;
+use provider::{OpenAi, transport::Connecting};
 use serde_json::Value;
 
-use super::{
-    Resolver,
-    channel::{Connection, Line},
-    listed, model_path,
-};
+use super::{Resolver, channel::Line, listed, model_path};
 use crate::config::{AbilitySettings, Count, JsonSupport, Key, Model, Span};
 
 /// Members of a request that are the request itself.
@@ -30,7 +26,7 @@ pub struct Upstream {
     /// How it is asked.
     pub model: OpenAi,
     /// How connections to it come about; models of the same channel share it.
-    pub connection: Arc<Connection>,
+    pub connecting: Arc<Connecting>,
     /// How long the first byte of an answer may take, where that has a limit.
     pub first_byte_timeout: Option<Duration>,
     /// How long a whole answer may take, where that has a limit besides the request's deadline.
@@ -102,7 +98,7 @@ impl Resolver<'_> {
             path.push(name.clone());
             self.mistake(&path, format!("`{name}` is the request's own and has no default"), None);
         }
-        let Line { settings, endpoint, connection } = line.clone()?;
+        let Line { settings, endpoint, connecting } = line.clone()?;
         let vendor_name = model.model.as_ref().unwrap_or(&model.name);
         let way = match &settings.chat_path {
             Some(path) => OpenAi::with_chat_path(endpoint, path, vendor_name, key?),
@@ -119,7 +115,7 @@ impl Resolver<'_> {
                     Some(Span(limit)) => way.with_idle_limit(limit),
                     None => way,
                 },
-                connection,
+                connecting,
                 first_byte_timeout: limit(settings.first_byte_timeout),
                 timeout: limit(settings.timeout).into_iter().chain(limit(model.timeout)).min(),
                 json: model.json,

@@ -1,7 +1,21 @@
-use domain::Secret;
+use provider::transport::{Authorities, Connecting, HttpVersion, Proxy};
 use serde_json::{Value, json};
 
 use super::*;
+
+/// An authority that signs nothing.
+const CERTIFICATE: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBcTCCARegAwIBAgIUL14LFmFuqhD2LWyDhnsoii8uijUwCgYIKoZIzj0EAwIw
+DTELMAkGA1UEAwwCY2EwIBcNMjYxMTIxMTUyMzE5WhgPMjEyNjEwMjgxNTIzMTla
+MA0xCzAJBgNVBAMMAmNhMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEvibK50RU
+GbxXVpj6FZZQT3WtH9RvzQtaErHpY1cdYTVuH11gQnD+UC5oguxjEE/9M3O5F7XE
++xGoJ59Rk8g/m6NTMFEwHQYDVR0OBBYEFC6pfNUlT4FHXmIKr0hNCqaS85Z3MB8G
+A1UdIwQYMBaAFC6pfNUlT4FHXmIKr0hNCqaS85Z3MA8GA1UdEwEB/wQFMAMBAf8w
+CgYIKoZIzj0EAwIDSAAwRQIgCQlXvBkPllQldQKIpCArObK6INdt9luPvV1HsROZ
+hzMCIQDkS1cFAQgUhqkccYUB7a03iPrPJnaZLGDhiI+cw9Ba3g==
+-----END CERTIFICATE-----
+";
 
 fn run(file: Value) -> Result<Resolved, Vec<ConfigMistake>> {
     let lookup = |name: &str| match name {
@@ -14,7 +28,7 @@ fn run(file: Value) -> Result<Resolved, Vec<ConfigMistake>> {
     };
     let read_file = |path: &Path| match path.to_str() {
         Some("key.txt") => Ok("sk-planted-4711\n".to_owned()),
-        Some("ca.pem") => Ok("-----BEGIN CERTIFICATE-----\n".to_owned()),
+        Some("ca.pem") => Ok(CERTIFICATE.to_owned()),
         Some("empty.txt") => Ok(" \n".to_owned()),
         _ => Err(io::Error::from(io::ErrorKind::NotFound)),
     };
@@ -203,9 +217,7 @@ fn mistakes_of_names_and_routes_are_told_with_their_place() {
 #[test]
 fn connections_are_read_from_their_channel() {
     let plain = one(json!({ "url": "http://h" }), json!({})).unwrap();
-    let connection = &plain.upstreams[0].connection;
-    assert_eq!((connection.connect_timeout, connection.ssl_verify), (Duration::from_secs(10), true));
-    assert!(connection.proxy.is_none() && connection.ca.is_none() && connection.ip_pool.is_empty());
+    assert_eq!(*plain.upstreams[0].connecting, Connecting::default());
     assert_eq!((plain.upstreams[0].timeout, plain.upstreams[0].first_byte_timeout), (None, None));
 
     let channel = json!({
@@ -213,11 +225,16 @@ fn connections_are_read_from_their_channel() {
         "proxy": { "env": "PROXY" }, "ca": "ca.pem", "ssl_verify": false, "ip_pool": ["203.0.113.7", "2001:db8::7"],
     });
     let resolved = one(channel, json!({})).unwrap();
-    let (upstream, connection) = (&resolved.upstreams[0], &resolved.upstreams[0].connection);
-    assert_eq!(connection.connect_timeout, Duration::from_secs(3));
-    assert_eq!(connection.proxy.as_ref().map(Secret::expose), Some("http://me:sk-planted-4711@proxy:3128"));
-    assert!(connection.ca.as_ref().is_some_and(|pem| pem.contains("BEGIN")) && !connection.ssl_verify);
-    assert_eq!((connection.ip_pool.len(), connection.http), (2, crate::HttpVersion::Two));
+    let upstream = &resolved.upstreams[0];
+    let connecting = Connecting {
+        proxy: Some(Proxy::parse("http://me:sk-planted-4711@proxy:3128").unwrap()),
+        authorities: Some(Authorities::from_pem(CERTIFICATE.as_bytes()).unwrap()),
+        is_verified: false,
+        addresses: vec!["203.0.113.7".parse().unwrap(), "2001:db8::7".parse().unwrap()],
+        timeout: Duration::from_secs(3),
+        http: HttpVersion::Http2,
+    };
+    assert_eq!(*upstream.connecting, connecting);
     assert_eq!(upstream.timeout, Some(Duration::from_mins(5)));
     assert_eq!(upstream.first_byte_timeout, Some(Duration::from_secs(20)));
     assert!(!format!("{resolved:?}").contains("4711"));
@@ -229,9 +246,10 @@ fn connections_are_read_from_their_channel() {
         assert!(!format!("{mistakes:?}").contains("4711"));
     };
     check("proxy", json!("http://me:4711@h"), "channels.a.proxy", "password");
-    check("proxy", json!("proxy:3128"), "channels.a.proxy", "not a URL");
+    check("proxy", json!("proxy:3128"), "channels.a.proxy", "is missing before it");
+    check("proxy", json!("socks5://proxy"), "channels.a.proxy", "SOCKS");
     check("proxy", json!({ "env": "NONE" }), "channels.a.proxy", "not set");
-    check("ca", json!("key.txt"), "channels.a.ca", "no certificate");
+    check("ca", json!("key.txt"), "channels.a.ca", "there is no certificate");
     check("ca", json!("none.pem"), "channels.a.ca", "cannot be read");
     check("ip_pool", json!(["1.2.3"]), "channels.a.ip_pool.0", "not an IP address");
     check("timeout", json!("0s"), "channels.a.timeout", "no time at all");

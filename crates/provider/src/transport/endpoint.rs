@@ -110,12 +110,13 @@ impl Endpoint {
     ///
     /// # Errors
     /// Where the proxy's user or password cannot be sent.
-    pub fn with_connecting(mut self, connecting: Connecting) -> Result<Self, EndpointError> {
+    pub fn with_connecting(mut self, connecting: impl Into<Arc<Connecting>>) -> Result<Self, EndpointError> {
+        let connecting = connecting.into();
         let authorization = connecting.proxy.as_ref().and_then(|proxy| proxy.authorization.as_ref());
         let authorization = authorization.map(|secret| HeaderValue::try_from(secret.expose())).transpose();
         let authorization = authorization
             .map_err(|_| EndpointError("the proxy's user or password cannot be sent in a header".to_owned()))?;
-        self.origin.way = Arc::new(connecting);
+        self.origin.way = connecting;
         self.headers.remove(PROXY_AUTHORIZATION);
         // Otherwise it is for the proxy alone, and told to it when the tunnel is asked for.
         if let Some(mut authorization) = authorization.filter(|_| self.origin.is_absolute()) {
