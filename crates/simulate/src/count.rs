@@ -11,6 +11,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    endpoint::Endpoint,
     fault::{Fault, FaultKind},
     script::{Counting, Script},
     shape::ShapeKind,
@@ -20,11 +21,11 @@ use crate::{
 ///
 /// While nothing is in flight, `asked = answered + faults + throttled_by_limit + turned_away + abandoned`, each ask being
 /// in one of them. While something is, the asks that wait are missing on the right. Requests for the list of models and
-/// for the counts themselves are not counted.
+/// for what the vendor tells of itself are not counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Counts {
-    /// Requests for a completion or an embedding.
+    /// Requests for an answer of a model.
     pub asked: u64,
     /// Answers handed over whole.
     pub answered: u64,
@@ -45,6 +46,15 @@ pub struct Counts {
     pub peak_in_flight: u64,
     /// Connections accepted.
     pub connections: u64,
+    /// Streams that have not ended.
+    #[serde(default)]
+    pub streams: u64,
+    /// How often a client left while its request was worked on, whatever had struck it.
+    #[serde(default)]
+    pub hung_up: u64,
+    /// Requests for an answer of a model, by their path behind the version.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub paths: BTreeMap<String, u64>,
 }
 
 /// The running counts.
@@ -60,6 +70,9 @@ pub(crate) struct Tally {
     in_flight: AtomicU64,
     peak_in_flight: AtomicU64,
     connections: AtomicU64,
+    streams: AtomicU64,
+    hung_up: AtomicU64,
+    paths: [AtomicU64; Endpoint::ALL.len()],
     asks: Mutex<HashMap<u128, u32>>,
 }
 
@@ -67,9 +80,28 @@ pub(crate) struct Tally {
 pub(crate) struct Ask {
     tally: Arc<Tally>,
     is_counted: bool,
+    is_stream: bool,
+    /// How many asks were in flight when it was admitted, itself among them.
+    pub(crate) in_flight: u64,
 }
 
 impl Tally {
+    /// Counts a request by where it goes.
+    pub(crate) fn goes_to(&self, endpoint: Endpoint) {
+        self.paths[endpoint as usize].fetch_add(1, Relaxed);
+    }
+
+    /// Counts a client that left while its request was worked on.
+    pub(crate) fn hang_up(&self) {
+        self.hung_up.fetch_add(1, Relaxed);
+    }
+
+    /// Counts an answer that was made before anybody asked.
+    pub(crate) fn answer_made(&self) {
+        self.asked.fetch_add(1, Relaxed);
+        self.answered.fetch_add(1, Relaxed);
+    }
+
     pub(crate) fn accept_connection(&self) {
         self.connections.fetch_add(1, Relaxed);
     }
@@ -95,7 +127,7 @@ impl Tally {
             return None;
         };
         self.peak_in_flight.fetch_max(others + 1, Relaxed);
-        Some(Ask { tally: Arc::clone(self), is_counted: false })
+        Some(Ask { tally: Arc::clone(self), is_counted: false, is_stream: false, in_flight: others + 1 })
     }
 
     /// Counts an ask of the request and returns the fault that strikes it, with the ask's number from 1.
@@ -132,6 +164,9 @@ impl Tally {
     pub(crate) fn counts(&self) -> Counts {
         let struck = FaultKind::ALL.into_iter().map(|kind| (kind, self.faults[kind as usize].load(Relaxed)));
         let shaped = ShapeKind::ALL.into_iter().map(|kind| (kind, self.shapes[kind as usize].load(Relaxed)));
+        let asked_at = Endpoint::ALL
+            .into_iter()
+            .map(|endpoint| (endpoint.path().to_owned(), self.paths[endpoint as usize].load(Relaxed)));
         Counts {
             asked: self.asked.load(Relaxed),
             answered: self.answered.load(Relaxed),
@@ -143,6 +178,9 @@ impl Tally {
             in_flight: self.in_flight.load(Relaxed),
             peak_in_flight: self.peak_in_flight.load(Relaxed),
             connections: self.connections.load(Relaxed),
+            streams: self.streams.load(Relaxed),
+            hung_up: self.hung_up.load(Relaxed),
+            paths: asked_at.filter(|(_, n)| *n > 0).collect(),
         }
     }
 }
@@ -153,6 +191,14 @@ impl Ask {
         if !self.is_counted {
             self.tally.answered.fetch_add(1, Relaxed);
             self.is_counted = true;
+        }
+    }
+
+    /// Counts the ask among the streams, until it ends.
+    pub(crate) fn streams(&mut self) {
+        if !self.is_stream {
+            self.is_stream = true;
+            self.tally.streams.fetch_add(1, Relaxed);
         }
     }
 
@@ -172,6 +218,9 @@ impl Drop for Ask {
     fn drop(&mut self) {
         if !self.is_counted {
             self.tally.abandoned.fetch_add(1, Relaxed);
+        }
+        if self.is_stream {
+            self.tally.streams.fetch_sub(1, Relaxed);
         }
         self.tally.in_flight.fetch_sub(1, Relaxed);
     }

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// One way in which the vendor fails, and how often.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
     /// What goes wrong.
@@ -37,6 +37,14 @@ pub struct Fault {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 500, max = 599))]
     pub status: Option<u16>,
+    /// Behind how many events of a stream it strikes. For `half` and `ended_early` (by default behind half of the bytes),
+    /// `stall` (0), `garbage_chunks` and `error_event` (1), and for `reset`, which without it strikes before the head. An
+    /// answer that comes whole has no events: 0 is right behind its head, anything else behind half of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<u32>,
+    /// The wait between two bytes of `slow_head` (5 ms by default) and `split_bytes` (none).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<Span>,
 }
 
 /// What goes wrong.
@@ -74,6 +82,32 @@ pub enum FaultKind {
     Unauthorized,
     /// 429 with the code `insufficient_quota`: no credit left.
     ExhaustedCredit,
+    /// The connection is reset: before the first byte of an answer, or `after` some events.
+    Reset,
+    /// The head of an answer, and perhaps some events; then nothing, until the client leaves or the vendor stops.
+    Stall,
+    /// The head comes byte by byte.
+    SlowHead,
+    /// Half of an answer whose end is in order: the length is that of the half, or the last chunk comes, without `[DONE]`.
+    EndedEarly,
+    /// More bytes than the head announces.
+    Excess,
+    /// A stream with a chunk whose size is no number.
+    GarbageChunks,
+    /// An answer packed with gzip, for which nobody asked.
+    Gzip,
+    /// An answer with a header of 64 KiB.
+    HugeHead,
+    /// An answer behind a head of status 103.
+    Informational,
+    /// 200, and then an error: as an event of the stream, or as the body.
+    ErrorEvent,
+    /// A message that ends without a finish reason.
+    NoFinish,
+    /// A body that comes byte by byte.
+    SplitBytes,
+    /// 200 with a body of no bytes.
+    EmptyBody,
 }
 
 /// Returns the identity of a request: the 128-bit XXH3 of its body's bytes, printed as 32 hexadecimal digits.
@@ -103,7 +137,7 @@ impl Script {
 impl Fault {
     /// Describes a fault that strikes this share of all asks.
     pub fn new(kind: FaultKind, rate: f64) -> Fault {
-        Fault { kind, rate, asks: None, mends: false, retry_after: None, status: None }
+        Fault { kind, rate, asks: None, mends: false, retry_after: None, status: None, after: None, pause: None }
     }
 
     pub(crate) fn check(&self) -> Result<(), ScriptError> {
@@ -123,6 +157,10 @@ impl Fault {
             "`status` has no use here; it belongs to `unavailable`"
         } else if self.status.is_some_and(|status| !(500..=599).contains(&status)) {
             "`status` is not between 500 and 599"
+        } else if self.after.is_some() && !kind.is_midway() {
+            "`after` has no use here; it belongs to kinds that strike in the middle of a stream, such as `half`"
+        } else if self.pause.is_some() && !matches!(kind, FaultKind::SlowHead | FaultKind::SplitBytes) {
+            "`pause` has no use here; it belongs to `slow_head` and `split_bytes`"
         } else {
             return Ok(());
         };
@@ -132,7 +170,7 @@ impl Fault {
 
 impl FaultKind {
     /// All kinds, in the order of their declaration.
-    pub const ALL: [FaultKind; 15] = [
+    pub const ALL: [FaultKind; 28] = [
         FaultKind::Throttled,
         FaultKind::Unavailable,
         FaultKind::Hang,
@@ -148,6 +186,19 @@ impl FaultKind {
         FaultKind::Rejected,
         FaultKind::Unauthorized,
         FaultKind::ExhaustedCredit,
+        FaultKind::Reset,
+        FaultKind::Stall,
+        FaultKind::SlowHead,
+        FaultKind::EndedEarly,
+        FaultKind::Excess,
+        FaultKind::GarbageChunks,
+        FaultKind::Gzip,
+        FaultKind::HugeHead,
+        FaultKind::Informational,
+        FaultKind::ErrorEvent,
+        FaultKind::NoFinish,
+        FaultKind::SplitBytes,
+        FaultKind::EmptyBody,
     ];
 
     /// Returns the name by which scripts and counts call it.
@@ -168,14 +219,34 @@ impl FaultKind {
             FaultKind::Rejected => "rejected",
             FaultKind::Unauthorized => "unauthorized",
             FaultKind::ExhaustedCredit => "exhausted_credit",
+            FaultKind::Reset => "reset",
+            FaultKind::Stall => "stall",
+            FaultKind::SlowHead => "slow_head",
+            FaultKind::EndedEarly => "ended_early",
+            FaultKind::Excess => "excess",
+            FaultKind::GarbageChunks => "garbage_chunks",
+            FaultKind::Gzip => "gzip",
+            FaultKind::HugeHead => "huge_head",
+            FaultKind::Informational => "informational",
+            FaultKind::ErrorEvent => "error_event",
+            FaultKind::NoFinish => "no_finish",
+            FaultKind::SplitBytes => "split_bytes",
+            FaultKind::EmptyBody => "empty_body",
         }
     }
 
     /// Whether it spoils the text of a message, which an embedding has not.
     pub(crate) fn is_about_the_message(self) -> bool {
-        use FaultKind::{Empty, Filtered, Garbage, Length, Refused, WrongFields};
+        use FaultKind::{Empty, Filtered, Garbage, Length, NoFinish, Refused, WrongFields};
 
-        matches!(self, Garbage | WrongFields | Length | Empty | Refused | Filtered)
+        matches!(self, Garbage | WrongFields | Length | Empty | Refused | Filtered | NoFinish)
+    }
+
+    /// Whether it strikes in the middle of a stream.
+    fn is_midway(self) -> bool {
+        use FaultKind::{EndedEarly, ErrorEvent, GarbageChunks, Half, Reset, Stall};
+
+        matches!(self, Half | Reset | Stall | EndedEarly | GarbageChunks | ErrorEvent)
     }
 }
 

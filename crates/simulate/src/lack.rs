@@ -2,7 +2,7 @@
 //!
 //! The words are those of vendors, as their documents and their users quote them.
 
-use hyper::StatusCode;
+use http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

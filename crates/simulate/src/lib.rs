@@ -42,12 +42,20 @@ mod lack;
 mod shape;
 
 mod count;
+mod endpoint;
 mod limit;
+mod seen;
 
 mod answer;
 mod openai;
+mod ready;
 
 mod body;
+mod wire;
+
+mod playing;
+mod service;
+
 mod serve;
 mod vendor;
 
@@ -56,7 +64,8 @@ pub use duration::{Span, SpanError};
 pub use fault::{Fault, FaultKind, request_hash};
 pub use lack::{Lacks, Words};
 pub use openai::bill::{Encoding, Usage};
-pub use script::{Answer, Counting, Latency, Limits, Reasoning, Script, ScriptError};
+pub use script::{Answer, Counting, Latency, Later, Limits, Ready, Reasoning, Script, ScriptError, Spelling};
+pub use seen::Seen;
 pub use serve::{listen, serve};
 pub use shape::{Shape, ShapeKind};
 pub use vendor::{StartError, Vendor};

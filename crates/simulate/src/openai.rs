@@ -1,16 +1,20 @@
 //! OpenAI's wire format: requests read, answers written.
 
 pub(crate) mod bill;
+mod call;
 pub(crate) mod chat;
+pub(crate) mod completions;
 pub(crate) mod embeddings;
 pub(crate) mod error;
 pub(crate) mod models;
+pub(crate) mod others;
+pub(crate) mod responses;
 mod stream;
 mod told;
 
 /// The time at which every answer says it was made. A real one would differ from run to run, and an answer here is a
 /// function of its request, to the byte.
-const CREATED: u64 = 1_767_225_600;
+pub(crate) const CREATED: u64 = 1_767_225_600;
 
 /// Estimates the tokens of a text of this many bytes, as a rule of thumb has it for English.
 fn tokens(n_bytes: usize) -> usize {

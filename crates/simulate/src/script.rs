@@ -29,6 +29,10 @@ pub struct Script {
     pub model: String,
     /// How long an answer takes, from the whole request to the first byte. Faults take as long.
     pub latency: Latency,
+    /// So many requests are worked on at once; where more are in flight, each takes longer in proportion. None by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub knee: Option<u32>,
     /// The wait between two events of a streamed answer.
     pub stream_pause: Span,
     /// What a successful answer says.
@@ -39,6 +43,8 @@ pub struct Script {
     pub faults: Vec<Fault>,
     /// In which shapes answers come that no fault spoils. The rates add up to at most 1.
     pub shapes: Vec<Shape>,
+    /// Whether a chat calls a tool wherever it is given some. Where the request demands a call, it calls one anyway.
+    pub calls_tools: bool,
     /// The name under which each answer has a thought beside it; none by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<Reasoning>,
@@ -50,6 +56,23 @@ pub struct Script {
     pub counting: Counting,
     /// The API key without which every request is answered with 401; none by default.
     pub require_key: Option<String>,
+    /// How many of the last requests are kept, to be looked at under `/simulate/requests`. None by default.
+    pub remember: u32,
+    /// Whether every connection is closed as soon as it is accepted.
+    pub dead: bool,
+    /// What changes in the script, and how long after the vendor's start.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub later: Vec<Later>,
+}
+
+/// A change of the script while it is played.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Later {
+    /// How long after the vendor's start.
+    pub at: Span,
+    /// The keys of a script that get another value. All others keep theirs.
+    pub change: serde_json::Map<String, serde_json::Value>,
 }
 
 /// How long an answer takes, drawn for each ask of each request.
@@ -81,9 +104,41 @@ pub struct Limits {
     /// The most requests admitted in any span of one second.
     #[schemars(range(min = 1))]
     pub requests_per_second: Option<u32>,
+    /// The most requests admitted in any span of one minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub requests_per_minute: Option<u32>,
+    /// Tokens that come back every minute, and the most that may be saved up. A request takes those of its prompt before it
+    /// is answered and those of its answer behind it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub tokens_per_minute: Option<u32>,
     /// The most requests in flight at any moment.
     #[schemars(range(min = 1))]
     pub in_flight: Option<u32>,
+    /// Whose headers tell of the limits on requests and tokens, with every answer. Without it, only a refusal tells how long
+    /// to wait, in `Retry-After` and `retry-after-ms`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub told: Option<Spelling>,
+}
+
+/// Whose headers, and whose words of a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Spelling {
+    /// OpenAI's: `x-ratelimit-remaining-requests` and its siblings, with `6m0s` as a length of time.
+    #[serde(rename = "openai")]
+    OpenAi,
+    /// Azure's: the same in seconds, and `x-ms-retry-after-ms`.
+    Azure,
+    /// Anthropic's: `anthropic-ratelimit-requests-remaining` and its siblings, with moments of RFC 3339.
+    Anthropic,
+    /// The IETF's draft: `ratelimit-remaining` and its siblings, of requests only.
+    Ietf,
+    /// Gemini's: nothing but `RetryInfo` in the body of a refusal.
+    Gemini,
+    /// Nothing but words in the body of a refusal: "Please try again in 1.2s".
+    Words,
 }
 
 /// What a successful answer says.
@@ -97,6 +152,29 @@ pub enum Answer {
     Fixed(String),
     /// The text of the last user message.
     Echo,
+    /// Bytes that are made before anybody asks, for benchmarks: the vendor looks for `"stream":true` in a request and for
+    /// nothing else. Together with `counting: totals` and without latency, limits and faults it costs hardly any CPU.
+    Ready(Ready),
+}
+
+/// Answers that are made before anybody asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ready {
+    /// The bytes of a body that comes whole.
+    #[schemars(range(min = 512))]
+    pub length: usize,
+    /// The events of a stream, `[DONE]` among them.
+    #[schemars(range(min = 4))]
+    pub events: usize,
+    /// The bytes of all events together.
+    pub stream_length: usize,
+}
+
+impl Default for Ready {
+    fn default() -> Ready {
+        Ready { length: 1_024, events: 66, stream_length: 11_700 }
+    }
 }
 
 /// The name of a thought beside an answer, which differs among vendors.
@@ -167,6 +245,17 @@ pub enum ScriptError {
     /// The latency cannot be drawn.
     #[error("the latency cannot be drawn: {0}")]
     Latency(&'static str),
+    /// A change that does not result in a script.
+    #[error("the change `{change}`: {problem}")]
+    Change {
+        /// The keys that it has.
+        change: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// An answer that is made before anybody asks cannot have these sizes.
+    #[error("`answer.ready`: {0}")]
+    Ready(&'static str),
     /// A limit admits nothing.
     #[error("the limit `{0}` is 0, which admits nothing; leave it out for no limit")]
     Limit(&'static str),
@@ -178,16 +267,21 @@ impl Default for Script {
             seed: 0,
             model: "simulated".to_owned(),
             latency: Latency::default(),
+            knee: None,
             stream_pause: Span::ZERO,
             answer: Answer::default(),
             limits: Limits::default(),
             faults: Vec::new(),
             shapes: Vec::new(),
+            calls_tools: false,
             reasoning: None,
             lacks: Lacks::default(),
             usage: Usage::default(),
             counting: Counting::default(),
             require_key: None,
+            remember: 0,
+            dead: false,
+            later: Vec::new(),
         }
     }
 }
@@ -202,11 +296,19 @@ impl Script {
     /// Checks that the script can be followed: what the types alone do not say.
     pub fn check(&self) -> Result<(), ScriptError> {
         self.latency.check()?;
-        if self.limits.requests_per_second == Some(0) {
-            return Err(ScriptError::Limit("requests_per_second"));
+        let limits = &self.limits;
+        let admitting = [
+            ("requests_per_second", limits.requests_per_second),
+            ("requests_per_minute", limits.requests_per_minute),
+            ("tokens_per_minute", limits.tokens_per_minute),
+            ("in_flight", limits.in_flight),
+            ("knee", self.knee),
+        ];
+        if let Some((name, _)) = admitting.into_iter().find(|(_, limit)| *limit == Some(0)) {
+            return Err(ScriptError::Limit(name));
         }
-        if self.limits.in_flight == Some(0) {
-            return Err(ScriptError::Limit("in_flight"));
+        if let Answer::Ready(ready) = &self.answer {
+            crate::ready::check(ready)?;
         }
         for fault in &self.faults {
             fault.check()?;
@@ -232,7 +334,29 @@ impl Script {
         if !(0.0..=1.0).contains(&self.usage.cached) {
             return Err(ScriptError::Cached(self.usage.cached));
         }
+        let mut changed = Script { later: Vec::new(), ..self.clone() };
+        for later in &self.later {
+            changed = changed.changed(&later.change)?;
+        }
         Ok(())
+    }
+
+    /// Returns the script with other values for these keys.
+    ///
+    /// # Errors
+    /// Where the result is no script, or cannot be followed.
+    pub fn changed(&self, change: &serde_json::Map<String, serde_json::Value>) -> Result<Script, ScriptError> {
+        let refused = |problem: String| {
+            let keys: Vec<&str> = change.keys().map(String::as_str).collect();
+            ScriptError::Change { change: keys.join(", "), problem }
+        };
+        let mut script = serde_json::to_value(self).map_err(|error| refused(error.to_string()))?;
+        if let Some(members) = script.as_object_mut() {
+            members.extend(change.clone());
+        }
+        let script: Script = serde_json::from_value(script).map_err(|error| refused(error.to_string()))?;
+        script.check()?;
+        Ok(script)
     }
 
     /// Returns how long the answer takes when the request with this hash is asked for the `ask`-th time.

@@ -13,7 +13,9 @@ use tokio::{net::TcpListener, runtime, sync::oneshot};
 use crate::{
     count::Counts,
     script::{Script, ScriptError},
-    serve::{self, Service},
+    seen::Seen,
+    serve,
+    service::Service,
 };
 
 /// A vendor that plays its script on a thread named `simulate`, until it is stopped or dropped.
@@ -93,6 +95,19 @@ impl Vendor {
     /// Returns how often each request was asked, by its hash: under `counting: totals` only those that a fault struck.
     pub fn asked(&self) -> HashMap<u128, u32> {
         self.service.tally.asks().clone()
+    }
+
+    /// Returns the last requests, the oldest first: as many as the script says under `remember`.
+    pub fn requests(&self) -> Vec<Seen> {
+        self.service.memory.last()
+    }
+
+    /// Plays another script from now on. What is being answered is answered by the old one.
+    ///
+    /// # Errors
+    /// Where the script cannot be followed; then the old one is played on.
+    pub fn play(&self, script: Script) -> Result<(), ScriptError> {
+        self.service.stage.play(script)
     }
 
     /// Stops the vendor: closes every connection, whatever it waits for, and returns the final counts.

@@ -6,19 +6,20 @@
 use std::{borrow::Cow, io::Write as _, sync::Arc};
 
 use bytes::Bytes;
-use hyper::{Response, header::CONTENT_TYPE, http::HeaderValue};
+use http::{HeaderValue, Response, header::CONTENT_TYPE};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
     CREATED,
-    bill::{Billed, Tokens},
+    bill::{self, Tokens},
+    call::{Call, Callee},
     error::WireError,
     stream, told,
 };
 use crate::{
     answer::{Demand, Schemas},
-    body::Body,
+    body::{Billed, Body},
     fault::FaultKind,
     lack::Refused,
     script::{Answer, Script},
@@ -40,10 +41,12 @@ pub(crate) struct ChatRequest<'a> {
     pub(super) includes_usage: bool,
     /// Whether it complains of an answer: it ends with one, and what a user says to it.
     pub(crate) is_complaint: bool,
-    prompt_tokens: usize,
+    pub(crate) prompt_tokens: usize,
     is_stream: bool,
     choices: u32,
     demand: Demand,
+    /// What is to be called instead of saying something.
+    call: Option<Callee>,
 }
 
 /// One choice of an answer.
@@ -52,7 +55,9 @@ pub(super) struct Choice {
     pub(super) reasoning: Option<(&'static str, String)>,
     pub(super) content: Option<String>,
     pub(super) refusal: Option<&'static str>,
-    pub(super) finish_reason: &'static str,
+    pub(super) call: Option<Call>,
+    /// None where the fault is that there is none.
+    pub(super) finish_reason: Option<&'static str>,
 }
 
 /// Which ask of which request is answered.
@@ -75,6 +80,8 @@ struct Wire<'a> {
     response_format: Option<&'a RawValue>,
     #[serde(borrow)]
     tools: Option<&'a RawValue>,
+    #[serde(borrow)]
+    tool_choice: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -88,8 +95,8 @@ pub(super) struct Message<'a> {
 }
 
 #[derive(Deserialize)]
-struct StreamOptions {
-    include_usage: Option<bool>,
+pub(super) struct StreamOptions {
+    pub(super) include_usage: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -137,11 +144,13 @@ impl<'a> ChatRequest<'a> {
             (_, Some(fixed)) => Demand::Text(Arc::clone(fixed)),
             (Answer::Fixed(text), None) => Demand::Text(text.as_str().into()),
             (Answer::Echo, None) => Demand::Text(last_user_text(&messages).into()),
-            (Answer::Conform, None) => demand(format, &messages, schemas)?,
+            (Answer::Conform | Answer::Ready(_), None) => demand(format, &messages, schemas)?,
         };
+        let call = Callee::choose(wire.tools, wire.tool_choice, script.calls_tools, schemas)?;
         let roles: Vec<&str> = messages.iter().rev().take(2).map(|message| &*message.role).collect();
         let is_complaint = roles == ["user", "assistant"];
-        let prompt_tokens = script.usage.of_request(&Billed { messages: &messages, others: [wire.tools, schema] });
+        let prompt_tokens =
+            script.usage.of_request(&bill::Billed { messages: &messages, others: [wire.tools, schema] });
         Ok(ChatRequest {
             model,
             includes_usage: wire.stream_options.and_then(|options| options.include_usage).unwrap_or(false),
@@ -150,10 +159,11 @@ impl<'a> ChatRequest<'a> {
             is_stream: wire.stream.unwrap_or(false) && !script.lacks.stream,
             choices,
             demand,
+            call,
         })
     }
 
-    /// Answers the request, in this shape, spoiled by the fault where that is about the message or its delivery.
+    /// Answers the request, in this shape, spoiled by the fault where that is about the message.
     pub(crate) fn answer(
         &self,
         script: &Script,
@@ -163,7 +173,12 @@ impl<'a> ChatRequest<'a> {
     ) -> Response<Body> {
         let choices = (0..self.choices).map(|choice| {
             let content = || self.demand.satisfy(script.seed, identity.request_hash, choice);
-            let mut choice = Choice::spoiled_by(fault, content, choice);
+            let mut choice = match &self.call {
+                Some(callee) if fault.is_none_or(|fault| !fault.is_about_the_message()) => {
+                    Choice::calling(callee.call(script.seed, identity, choice))
+                }
+                _ => Choice::spoiled_by(fault, content, choice),
+            };
             if let Some(shape) = shape {
                 choice.content = choice.content.map(|content| shape.wrap(content));
             }
@@ -176,16 +191,16 @@ impl<'a> ChatRequest<'a> {
                 choice.reasoning = Some((reasoning.name(), thought));
             }
         }
-        let is_half = fault == Some(FaultKind::Half);
         let (content_type, body) = if self.is_stream {
             let (bytes, ends) = stream::events(self, script, identity, &choices);
-            let body = if is_half { Body::half_of_events } else { Body::events };
-            ("text/event-stream; charset=utf-8", body(bytes, ends, script.stream_pause.into()))
+            ("text/event-stream; charset=utf-8", Body::events(bytes, ends, script.stream_pause.into()))
         } else {
-            let bytes = self.completion(script, identity, &choices);
-            ("application/json", if is_half { Body::half(&bytes) } else { Body::whole(bytes) })
+            ("application/json", Body::whole(self.completion(script, identity, &choices)))
         };
         let mut response = Response::new(body);
+        if script.limits.tokens_per_minute.is_some() {
+            response.extensions_mut().insert(Billed(self.tokens(script, &choices).completion));
+        }
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         response
     }
@@ -204,8 +219,14 @@ impl<'a> ChatRequest<'a> {
             }
             out.extend_from_slice(b",\"refusal\":");
             quote(choice.refusal, &mut out);
-            let reason = choice.finish_reason;
-            let _ = write!(out, ",\"annotations\":[]}},\"logprobs\":null,\"finish_reason\":\"{reason}\"}}");
+            if let Some(call) = &choice.call {
+                out.extend_from_slice(b",\"tool_calls\":[");
+                call.write(None, &mut out);
+                out.push(b']');
+            }
+            out.extend_from_slice(b",\"annotations\":[]},\"logprobs\":null,\"finish_reason\":");
+            quote(choice.finish_reason, &mut out);
+            out.push(b'}');
         }
         out.extend_from_slice(b"],\"usage\":");
         self.usage(script, choices, &mut out);
@@ -225,6 +246,10 @@ impl<'a> ChatRequest<'a> {
     }
 
     pub(super) fn usage(&self, script: &Script, choices: &[Choice], out: &mut Vec<u8>) {
+        script.usage.write(self.tokens(script, choices), out);
+    }
+
+    fn tokens(&self, script: &Script, choices: &[Choice]) -> Tokens {
         let mut tokens = Tokens { prompt: self.prompt_tokens, ..Tokens::default() };
         if script.usage.tokenizer.is_none() && script.reasoning.is_none() {
             // All choices together, which is how the rule of thumb rounds least.
@@ -234,22 +259,34 @@ impl<'a> ChatRequest<'a> {
                 let of = |text: Option<&str>| text.map_or(0, |text| script.usage.of_text(text));
                 let thought = of(choice.reasoning.as_ref().map(|(_, thought)| thought.as_str()));
                 tokens.reasoning += thought;
-                tokens.completion += thought + of(choice.content.as_deref()) + of(choice.refusal);
+                let call = of(choice.call.as_ref().map(|call| call.arguments.as_str()));
+                tokens.completion += thought + of(choice.content.as_deref()) + of(choice.refusal) + call;
             }
         }
-        script.usage.write(tokens, out);
+        tokens
     }
 }
 
 impl Choice {
-    fn spoiled_by(fault: Option<FaultKind>, content: impl FnOnce() -> String, index: u32) -> Choice {
-        let ending = |content, refusal, finish_reason| Choice { reasoning: None, content, refusal, finish_reason };
+    fn calling(call: Call) -> Choice {
+        Choice { reasoning: None, content: None, refusal: None, call: Some(call), finish_reason: Some("tool_calls") }
+    }
+
+    pub(super) fn spoiled_by(fault: Option<FaultKind>, content: impl FnOnce() -> String, index: u32) -> Choice {
+        let ending = |content, refusal, reason| Choice {
+            reasoning: None,
+            content,
+            refusal,
+            call: None,
+            finish_reason: Some(reason),
+        };
         let whole = |content| ending(Some(content), None, "stop");
         match fault {
             Some(FaultKind::Garbage) => whole(GARBAGE.to_owned()),
             Some(FaultKind::WrongFields) => whole(with_wrong_fields(&content(), index)),
             Some(FaultKind::Empty) => whole(String::new()),
             Some(FaultKind::Refused) => ending(None, Some(REFUSAL), "stop"),
+            Some(FaultKind::NoFinish) => Choice { finish_reason: None, ..whole(content()) },
             Some(FaultKind::Filtered) => ending(None, None, "content_filter"),
             Some(FaultKind::Length) => {
                 let mut content = content();
@@ -261,7 +298,8 @@ impl Choice {
     }
 
     fn n_bytes(&self) -> usize {
-        self.content.as_ref().map_or(0, String::len) + self.refusal.map_or(0, str::len)
+        let call = self.call.as_ref().map_or(0, |call| call.arguments.len());
+        self.content.as_ref().map_or(0, String::len) + self.refusal.map_or(0, str::len) + call
     }
 }
 

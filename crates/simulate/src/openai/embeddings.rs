@@ -3,13 +3,13 @@
 use std::{borrow::Cow, io::Write as _};
 
 use bytes::Bytes;
-use hyper::{Response, header::CONTENT_TYPE, http::HeaderValue};
+use http::{HeaderValue, Response, header::CONTENT_TYPE};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::error::WireError;
-use crate::{body::Body, draw::Draws, fault::FaultKind, script::Script};
+use crate::{body::Body, draw::Draws, script::Script};
 
 /// The dimensions of a vector unless the request says otherwise.
 const DIMENSIONS: usize = 8;
@@ -77,8 +77,8 @@ impl<'a> EmbeddingsRequest<'a> {
         Ok(EmbeddingsRequest { model, inputs, dimensions, is_base64 })
     }
 
-    /// Answers the request, spoiled by the fault where that is about the delivery.
-    pub(crate) fn answer(&self, script: &Script, fault: Option<FaultKind>) -> Response<Body> {
+    /// Answers the request.
+    pub(crate) fn answer(&self, script: &Script) -> Response<Body> {
         let mut out = Vec::with_capacity(256 + self.inputs.len() * (64 + 12 * self.dimensions));
         out.extend_from_slice(b"{\"object\":\"list\",\"data\":[");
         for (index, input) in self.inputs.iter().enumerate() {
@@ -98,8 +98,7 @@ impl<'a> EmbeddingsRequest<'a> {
         let model = self.model;
         let _ = write!(out, "],\"model\":{model},\"usage\":{{\"prompt_tokens\":{tokens},\"total_tokens\":{tokens}}}}}");
         let bytes = Bytes::from(out);
-        let is_half = fault == Some(FaultKind::Half);
-        let mut response = Response::new(if is_half { Body::half(&bytes) } else { Body::whole(bytes) });
+        let mut response = Response::new(Body::whole(bytes));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         response
     }
@@ -113,7 +112,7 @@ impl<'a> EmbeddingsRequest<'a> {
 }
 
 /// Writes the bytes in base 64, with padding.
-fn base64(bytes: impl Iterator<Item = u8>, out: &mut Vec<u8>) {
+pub(super) fn base64(bytes: impl Iterator<Item = u8>, out: &mut Vec<u8>) {
     let bytes: Vec<u8> = bytes.collect();
     for group in bytes.chunks(3) {
         let word = group.iter().fold(0_u32, |word, &byte| word << 8 | u32::from(byte)) << (8 * (3 - group.len()));

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use hyper::{
+use http::{
     Response, StatusCode,
     header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER},
 };
@@ -12,9 +12,11 @@ use crate::{
     body::Body,
     duration::Span,
     fault::{Fault, FaultKind},
+    script::Spelling,
 };
 
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+const X_MS_RETRY_AFTER_MS: HeaderName = HeaderName::from_static("x-ms-retry-after-ms");
 const INVALID_REQUEST: &str = "invalid_request_error";
 
 /// An error to be sent to the client.
@@ -26,13 +28,24 @@ pub(crate) struct WireError {
     param: Option<&'static str>,
     message: Cow<'static, str>,
     retry_after: Option<Duration>,
+    /// Whose headers or words tell the wait.
+    spelling: Option<Spelling>,
     /// The whole body, where it is in another vendor's words.
     body: Option<String>,
 }
 
 impl WireError {
     fn new(status: StatusCode, kind: &'static str, message: impl Into<Cow<'static, str>>) -> WireError {
-        WireError { status, kind, code: None, param: None, message: message.into(), retry_after: None, body: None }
+        WireError {
+            status,
+            kind,
+            code: None,
+            param: None,
+            message: message.into(),
+            retry_after: None,
+            spelling: None,
+            body: None,
+        }
     }
 
     /// The request is not one that the vendor takes.
@@ -69,6 +82,11 @@ impl WireError {
         WireError { code: Some("rate_limit_exceeded"), retry_after, ..error }
     }
 
+    /// Lets the wait be told as this vendor tells it.
+    pub(crate) fn told(self, spelling: Option<Spelling>) -> WireError {
+        WireError { spelling, ..self }
+    }
+
     /// Words the fault as an error, if it is one that a vendor words.
     pub(crate) fn of_fault(fault: &Fault) -> Option<WireError> {
         let retry_after = fault.retry_after.map(|Span(wait)| wait);
@@ -93,20 +111,39 @@ impl WireError {
 
     pub(crate) fn response(self) -> Response<Body> {
         let body = self.body.unwrap_or_else(|| {
-            let error = json!({ "message": self.message, "type": self.kind, "param": self.param, "code": self.code });
+            let mut error =
+                json!({ "message": self.message, "type": self.kind, "param": self.param, "code": self.code });
+            match (self.spelling, self.retry_after) {
+                (Some(Spelling::Gemini), Some(wait)) => {
+                    let info = "type.googleapis.com/google.rpc.RetryInfo";
+                    error["details"] = json!([{ "@type": info, "retryDelay": format!("{}s", wait.as_secs_f64()) }]);
+                }
+                (Some(Spelling::Words), Some(wait)) => {
+                    let wait = wait.as_secs_f64();
+                    error["message"] = json!(format!("{}. Please try again in {wait:.3}s.", self.message));
+                }
+                _ => {}
+            }
             json!({ "error": error }).to_string()
         });
         let mut response = Response::new(Body::whole(body));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(wait) = self.retry_after {
+        if let Some(wait) =
+            self.retry_after.filter(|_| !matches!(self.spelling, Some(Spelling::Gemini | Spelling::Words)))
+        {
             // The header holds whole seconds; a client that knows no milliseconds waits the longer.
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
-            if wait.subsec_nanos() > 0 {
+            let millis = match self.spelling {
+                None | Some(Spelling::OpenAi) => Some(RETRY_AFTER_MS),
+                Some(Spelling::Azure) => Some(X_MS_RETRY_AFTER_MS),
+                Some(_) => None,
+            };
+            if let Some(name) = millis.filter(|_| wait.subsec_nanos() > 0) {
                 let millis = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
-                headers.insert(RETRY_AFTER_MS, HeaderValue::from(millis));
+                headers.insert(name, HeaderValue::from(millis));
             }
         }
         response

@@ -1,6 +1,6 @@
 //! The list of models: one.
 
-use hyper::{Response, header::CONTENT_TYPE, http::HeaderValue};
+use http::{HeaderValue, Response, header::CONTENT_TYPE};
 use serde_json::{Value, json};
 
 use super::{CREATED, error::WireError};

@@ -4,7 +4,10 @@ use std::io::Write as _;
 
 use bytes::Bytes;
 
-use super::chat::{ChatRequest, Choice, Identity, quote};
+use super::{
+    call::Call,
+    chat::{ChatRequest, Choice, Identity, quote},
+};
 use crate::script::Script;
 
 /// How many bytes of text an event carries at most: about as much as a token or three.
@@ -21,7 +24,10 @@ pub(super) fn events(
     events.head.extend_from_slice(b"data: ");
     request.open(identity, "chat.completion.chunk", &mut events.head);
     for (index, choice) in choices.iter().enumerate() {
-        events.delta(index, None, |out| out.extend_from_slice(b"\"role\":\"assistant\",\"content\":\"\""));
+        let content = if choice.call.is_some() { "null" } else { "\"\"" };
+        events.delta(index, None, |out| {
+            let _ = write!(out, "\"role\":\"assistant\",\"content\":{content}");
+        });
         if let Some((name, thought)) = &choice.reasoning {
             events.text(index, name, thought);
         }
@@ -30,7 +36,12 @@ pub(super) fn events(
             None => ("content", choice.content.as_deref().unwrap_or_default()),
         };
         events.text(index, name, text);
-        events.delta(index, Some(choice.finish_reason), |_| {});
+        if let Some(call) = &choice.call {
+            events.call(index, call);
+        }
+        if let Some(reason) = choice.finish_reason {
+            events.delta(index, Some(reason), |_| {});
+        }
     }
     if request.includes_usage {
         events.event(|request, out| {
@@ -62,6 +73,22 @@ impl Events<'_> {
         }
     }
 
+    /// Writes a call: its name first, and its arguments in pieces.
+    fn call(&mut self, index: usize, call: &Call) {
+        self.delta(index, None, |out| {
+            out.extend_from_slice(b"\"tool_calls\":[");
+            Call { arguments: String::new(), ..call.clone() }.write(Some(0), out);
+            out.push(b']');
+        });
+        for piece in pieces(&call.arguments) {
+            self.delta(index, None, |out| {
+                out.extend_from_slice(b"\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":");
+                quote(Some(piece), out);
+                out.extend_from_slice(b"}}]");
+            });
+        }
+    }
+
     fn delta(&mut self, index: usize, finish_reason: Option<&str>, delta: impl FnOnce(&mut Vec<u8>)) {
         self.event(|request, out| {
             let _ = write!(out, "{{\"index\":{index},\"delta\":{{");
@@ -84,7 +111,7 @@ impl Events<'_> {
 }
 
 /// Cuts the text into pieces that end between characters.
-fn pieces(mut text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn pieces(mut text: &str) -> impl Iterator<Item = &str> {
     std::iter::from_fn(move || {
         let (piece, rest) = text.split_at(text.floor_char_boundary(PIECE.min(text.len())));
         text = rest;

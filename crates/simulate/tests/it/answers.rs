@@ -97,7 +97,7 @@ fn malformed_requests_are_refused_as_openai_refuses_them() {
 #[test]
 fn unknown_paths_are_404_and_the_version_may_be_left_out() {
     let vendor = vendor(json!({}));
-    let reply = post(&vendor, "/v1/responses", "", "{}");
+    let reply = post(&vendor, "/v1/fine_tuning/jobs", "", "{}");
     assert_eq!(reply.status, 404);
     assert_eq!(reply.json()["error"]["type"], "invalid_request_error");
     assert_eq!(post(&vendor, "/chat/completions", "", &saying("hi").to_string()).status, 200);

@@ -3,8 +3,11 @@
 mod client;
 
 mod answers;
+mod broken;
+mod changing;
 mod conform;
 mod counts;
+mod endpoints;
 mod faults;
 mod lacks;
 mod limits;

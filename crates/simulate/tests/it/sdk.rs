@@ -38,6 +38,11 @@ fn the_official_python_sdk_is_satisfied() {
             "thinking",
             vendor(json!({ "reasoning": "reasoning_content", "usage": { "tokenizer": "o200k_base", "cached": 0.5 } })),
         ),
+        ("gzip", failing(json!({ "kind": "gzip", "rate": 1.0 }))),
+        ("informational", failing(json!({ "kind": "informational", "rate": 1.0 }))),
+        ("error_event", failing(json!({ "kind": "error_event", "rate": 1.0, "after": 2 }))),
+        ("split_bytes", failing(json!({ "kind": "split_bytes", "rate": 1.0 }))),
+        ("ready", vendor(json!({ "answer": { "ready": {} } }))),
         ("garbage_body", failing(json!({ "kind": "garbage_body", "rate": 1.0 }))),
     ];
     let addresses: serde_json::Map<_, _> =

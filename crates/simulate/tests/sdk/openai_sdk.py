@@ -180,6 +180,96 @@ def embeddings_have_their_length():
     assert len(client("plain").embeddings.create(model="m", input="a", dimensions=3).data[0].embedding) == 3
 
 
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "turn",
+            "parameters": {
+                "type": "object",
+                "properties": {"degrees": {"type": "integer"}},
+                "required": ["degrees"],
+                "additionalProperties": False,
+            },
+        },
+    }
+]
+
+
+def tools_are_called_whole_and_in_pieces():
+    answer = complete("plain", tools=TOOLS, tool_choice="required")
+    (call,) = answer.choices[0].message.tool_calls
+    assert call.function.name == "turn" and isinstance(json.loads(call.function.arguments)["degrees"], int)
+    type(answer).model_validate(answer.model_dump(), strict=True)
+    with client("plain").chat.completions.stream(
+        model="mill-1", messages=HELLO, tools=TOOLS, tool_choice="required"
+    ) as stream:
+        for _ in stream:
+            pass
+        choice = stream.get_final_completion().choices[0]
+    assert choice.finish_reason == "tool_calls"
+    assert isinstance(json.loads(choice.message.tool_calls[0].function.arguments)["degrees"], int)
+
+
+def responses_come_whole_and_in_events():
+    ask = client("plain").responses
+    answer = ask.create(model="mill-1", input="hello", instructions="be brief")
+    assert answer.output_text and answer.status == "completed" and answer.usage.total_tokens > 0
+    type(answer).model_validate(answer.model_dump(), strict=True)
+    with ask.stream(model="mill-1", input=[{"role": "user", "content": "hello"}]) as stream:
+        kinds = []
+        for event in stream:
+            type(event).model_validate(event.model_dump(), strict=True)
+            kinds.append(event.type)
+        final = stream.get_final_response()
+    assert kinds[0] == "response.created" and kinds[-1] == "response.completed"
+    assert final.output_text and "response.output_text.delta" in kinds
+    parsed = ask.parse(model="mill-1", input="hello", text_format=Verdict).output_parsed
+    assert isinstance(parsed, Verdict)
+    tool = {"type": "function", "strict": True, **TOOLS[0]["function"]}
+    called = ask.create(model="mill-1", input="hello", tools=[tool], tool_choice="required")
+    assert called.output[0].type == "function_call" and json.loads(called.output[0].arguments)["degrees"] is not None
+    type(called).model_validate(called.model_dump(), strict=True)
+    with ask.stream(model="mill-1", input="hello", tools=[tool], tool_choice="required") as stream:
+        for event in stream:
+            pass
+        assert stream.get_final_response().output[0].name == "turn"
+
+
+def completions_of_prompts_are_complete():
+    answer = client("plain").completions.create(model="mill-1", prompt=["a", "b"])
+    assert len(answer.choices) == 2 and answer.choices[1].text and answer.usage.total_tokens > 0
+    type(answer).model_validate(answer.model_dump(), strict=True)
+    chunks = list(
+        client("plain").completions.create(
+            model="mill-1", prompt="a", stream=True, stream_options={"include_usage": True}
+        )
+    )
+    assert chunks[-1].usage.total_tokens > 0 and "".join(c.text for chunk in chunks for c in chunk.choices)
+
+
+def other_endpoints_answer_in_their_shapes():
+    judged = client("plain").moderations.create(model="omni-moderation-latest", input="flag me")
+    assert judged.results[0].flagged and judged.results[0].categories.violence
+    type(judged).model_validate(judged.model_dump(by_alias=True), strict=True)
+    drawn = client("plain").images.generate(model="mill-1", prompt="a mill")
+    assert drawn.data[0].b64_json and drawn.usage.total_tokens == 24
+    spoken = client("plain").audio.speech.create(model="mill-1", voice="alloy", input="hello")
+    assert spoken.content.startswith(b"RIFF")
+    heard = client("plain").audio.transcriptions.create(model="mill-1", file=("a.wav", spoken.content))
+    assert heard.text == f"{len(spoken.content)} bytes of sound"
+
+
+def odd_ways_of_delivery_change_nothing():
+    for vendor in ("gzip", "informational", "split_bytes", "ready"):
+        assert complete(vendor).choices[0].message.content, vendor
+        said = [choice.delta.content or "" for chunk in complete(vendor, stream=True) for choice in chunk.choices]
+        assert "".join(said), vendor
+    seen = []
+    error = raised(openai.APIError, lambda: seen.extend(complete("error_event", stream=True)))
+    assert len(seen) == 2 and "broke down" in error.message
+
+
 def the_models_are_listed():
     assert [model.id for model in client("plain").models.list()] == ["mill-1"]
     assert client("plain").models.retrieve("mill-1").object == "model"
@@ -213,6 +303,11 @@ STORIES = [
     retry_after_is_obeyed_by_the_sdk,
     spoiled_messages_are_seen,
     embeddings_have_their_length,
+    tools_are_called_whole_and_in_pieces,
+    responses_come_whole_and_in_events,
+    completions_of_prompts_are_complete,
+    other_endpoints_answer_in_their_shapes,
+    odd_ways_of_delivery_change_nothing,
     the_models_are_listed,
     the_asynchronous_client_is_satisfied_too,
 ]
