@@ -18,7 +18,7 @@ pub(crate) struct Playing {
     /// The text of every answer, where it is fixed.
     pub(crate) fixed: Option<Arc<str>>,
     pub(crate) made: Option<Made>,
-    /// Whether an answer that is made needs no more than a look at the request.
+    /// Whether an answer that is made needs no more than a look at the request, and goes out in one piece.
     pub(crate) is_plain: bool,
     pub(crate) gates: Arc<Gates>,
 }
@@ -45,7 +45,9 @@ impl Playing {
             && script.limits.in_flight.is_none()
             && script.faults.is_empty()
             && script.latency == Latency::default()
+            && script.stream_pause.0.is_zero()
             && script.counting == Counting::Totals
+            && script.remember == 0
             && script.require_key.is_none();
         Ok(Playing { script, fixed, made, is_plain, gates })
     }

@@ -11,6 +11,7 @@ use tokio::{
 
 use crate::{
     count::Counts,
+    endpoint::Endpoint,
     openai::error::WireError,
     playing::Playing,
     ready,
@@ -127,25 +128,10 @@ async fn whole(service: &Service, stream: &TcpStream, request: &Request, playing
 /// Answers with what was made before.
 async fn made(service: &Service, stream: &TcpStream, request: &Request, playing: &Playing) -> io::Result<bool> {
     let Some(made) = &playing.made else { return Ok(false) };
+    service.tally.goes_to(Endpoint::Chat);
     service.tally.answer_made();
-    if !ready::wants_stream(&request.body) {
-        write(stream, &made.whole_framed).await?;
-        return Ok(true);
-    }
-    let pause = playing.script.stream_pause.0;
-    if pause.is_zero() {
-        write(stream, &made.events_framed).await?;
-        return Ok(true);
-    }
-    let mut start = 0;
-    for end in &made.ends_framed {
-        write(stream, &made.events_framed[start..*end]).await?;
-        start = *end;
-        if start < made.events_framed.len() {
-            sleep(pause).await;
-        }
-    }
-    Ok(true)
+    let is_stream = ready::wants_stream(&request.body);
+    write(stream, if is_stream { &made.events_framed } else { &made.whole_framed }).await.map(|()| true)
 }
 
 /// Says why a request is not taken.

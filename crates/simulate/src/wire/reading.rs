@@ -1,6 +1,6 @@
 //! Requests, as they come off a connection.
 
-use std::{io, ops::Range};
+use std::{io, mem::MaybeUninit, ops::Range};
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::net::TcpStream;
@@ -187,9 +187,11 @@ impl Head {
         if bytes.is_empty() {
             return Ok(None);
         }
-        let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
-        let mut parsed = httparse::Request::new(&mut headers);
-        let length = match parsed.parse(bytes).map_err(|_| Malformed::Head)? {
+        // Filling them in first would cost as much as everything else here.
+        let mut headers = [const { MaybeUninit::uninit() }; MOST_HEADERS];
+        let mut parsed = httparse::Request::new(&mut []);
+        let status = parsed.parse_with_uninit_headers(bytes, &mut headers);
+        let length = match status.map_err(|_| Malformed::Head)? {
             httparse::Status::Complete(length) => length,
             httparse::Status::Partial => return Ok(None),
         };

@@ -269,13 +269,11 @@ fn head_of(response: &Response<Body>) -> Vec<u8> {
     head
 }
 
-/// Returns a whole answer of status 200 as it goes onto the wire, for those that are made before anybody asks: the bytes,
-/// and where in them each event ends.
-pub(crate) fn framed(content_type: &'static str, body: &Body) -> (Bytes, Vec<usize>) {
+/// Returns a whole answer of status 200 as it goes onto the wire, for those that are made before anybody asks.
+pub(crate) fn framed(content_type: &'static str, body: &Body) -> Bytes {
     let mut response = Response::new(body.clone());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     let mut out = head_of(&response);
-    let mut ends = Vec::new();
     match body {
         Body::Whole(bytes) => out.extend_from_slice(bytes),
         Body::Events(events) => {
@@ -283,12 +281,9 @@ pub(crate) fn framed(content_type: &'static str, body: &Body) -> (Bytes, Vec<usi
             for end in &events.ends {
                 chunk(&events.bytes[start..*end], &mut out);
                 start = *end;
-                ends.push(out.len());
             }
             out.extend_from_slice(LAST_CHUNK);
-            ends.pop();
         }
     }
-    ends.push(out.len());
-    (out.into(), ends)
+    out.into()
 }

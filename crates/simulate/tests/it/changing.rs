@@ -161,6 +161,7 @@ fn answers_that_were_made_before_have_their_sizes_and_are_counted() {
         assert_eq!(events.split_terminator("\n\n").filter(|event| read(event)).count(), 65, "{script}");
         let counts = vendor.counts();
         assert_eq!((counts.asked, counts.answered, counts.in_flight), (2, 2, 0), "{script}");
+        assert_eq!(counts.paths["/chat/completions"], 2, "{script}");
         bodies.push((whole.body, events));
     }
     assert!(bodies.windows(2).all(|two| two[0] == two[1]));

@@ -83,7 +83,7 @@ fn a_client_that_leaves_early_is_counted_as_gone() {
         std::thread::yield_now();
     }
     let counts = vendor.stop();
-    assert_eq!((counts.asked, counts.abandoned, counts.answered), (1, 1, 0));
+    assert_eq!((counts.asked, counts.abandoned, counts.answered, counts.hung_up), (1, 1, 0, 1));
 }
 
 #[test]
