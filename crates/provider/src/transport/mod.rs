@@ -79,9 +79,9 @@ pub struct Reply {
 pub struct Transport {
     limits: Limits,
     connector: Connector,
-    pools: Mutex<HashMap<Origin, Arc<Pool>>>,
+    pools: ByOrigin<Pool>,
     /// Of those that are spoken to in HTTP/2.
-    http2: Mutex<HashMap<Origin, Arc<Connections>>>,
+    http2: ByOrigin<Connections>,
 }
 
 impl Transport {
@@ -95,6 +95,13 @@ impl Transport {
     #[must_use]
     pub fn with_roots(limits: Limits, roots: Vec<CertificateDer<'static>>) -> Self {
         Self { limits, connector: Connector::with_roots(roots), ..Self::default() }
+    }
+
+    /// Lets go of connections that have waited too long. Those to an endpoint that is used are let go as others take their
+    /// turn; whoever lives for long calls this now and then for those that are used no more.
+    pub fn tidy(&self) {
+        tidied(&self.pools, Pool::tidy);
+        tidied(&self.http2, Connections::tidy);
     }
 
     /// Sends a request and reads the whole answer.
@@ -153,8 +160,16 @@ impl Transport {
     }
 }
 
+type ByOrigin<T> = Mutex<HashMap<Origin, Arc<T>>>;
+
+/// Drops what is kept for origins where `tidy` leaves nothing and nobody is at work.
+fn tidied<T>(all: &ByOrigin<T>, tidy: impl Fn(&T) -> bool) {
+    let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+    all.retain(|_, one| !tidy(one) || Arc::strong_count(one) > 1);
+}
+
 /// Returns what is kept for an origin.
-fn of<T: Default>(all: &Mutex<HashMap<Origin, Arc<T>>>, origin: &Origin) -> Arc<T> {
+fn of<T: Default>(all: &ByOrigin<T>, origin: &Origin) -> Arc<T> {
     // A map of pools is whole after any panic.
     let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(one) = all.get(origin) {

@@ -52,6 +52,14 @@ impl Pool {
         idle.push_back(Idle { connection, since: now });
     }
 
+    /// Lets go of connections that have waited too long or were closed meanwhile; returns whether none is left.
+    pub(super) fn tidy(&self) -> bool {
+        let now = Instant::now();
+        let mut idle = self.idle();
+        idle.retain_mut(|idle| now - idle.since <= IDLE_LIMIT && idle.connection.is_quiet());
+        idle.is_empty()
+    }
+
     fn idle(&self) -> std::sync::MutexGuard<'_, VecDeque<Idle>> {
         // A stack of connections is whole after any panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

@@ -7,7 +7,10 @@ use std::{
 
 use crate::server::{Next, Server, answer};
 use provider::transport::{Endpoint, Form, Limits, Reply, Request, Transport, TransportError};
-use tokio::task::JoinSet;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    task::JoinSet,
+};
 
 pub(crate) fn chat(endpoint: &Endpoint) -> Form {
     Form::new(endpoint, ::http::Method::POST, "/chat", ::http::HeaderMap::new()).expect("a path")
@@ -167,6 +170,37 @@ async fn an_announced_close_is_believed() {
         ask(&transport, &server, "{}").await.unwrap();
     }
     assert_eq!(server.n_connections.load(Ordering::SeqCst), 20);
+}
+
+#[tokio::test]
+async fn a_connection_that_nobody_uses_any_more_is_let_go() {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut tcp, _) = listener.accept().await.unwrap();
+        let mut request = vec![0; 64 * 1024];
+        for _ in 0..2 {
+            assert!(tcp.read(&mut request).await.unwrap() > 0);
+            tcp.write_all(answer("here").as_bytes()).await.unwrap();
+        }
+        // The end.
+        assert_eq!(tcp.read(&mut request).await.unwrap(), 0);
+        tell.send(()).unwrap();
+    });
+    let (transport, endpoint) = (Transport::default(), Endpoint::parse(&url).unwrap());
+    let form = chat(&endpoint);
+    for _ in 0..2 {
+        let request = Request { form: &form, headers: ::http::HeaderMap::new(), body: "{}".into(), is_stream: false };
+        assert_eq!(transport.send(&endpoint, request, soon()).await.unwrap().body, "here");
+        // What may still be used stays.
+        transport.tidy();
+    }
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(51)).await;
+    transport.tidy();
+    tokio::time::resume();
+    told.await.unwrap();
 }
 
 #[tokio::test]

@@ -189,11 +189,7 @@ impl Connections {
         if state.speaks_http1 {
             return Some(Found::SpeaksHttp1(None));
         }
-        state.open.retain(|open| {
-            let is_idle = open.shared.n_in_flight.load(Ordering::Relaxed) == 0;
-            let is_old = is_idle && open.idle_since.elapsed() > IDLE_LIMIT;
-            !is_old && !open.shared.is_over.load(Ordering::Relaxed)
-        });
+        state.tidy();
         let has_room = |open: &&Open| {
             open.shared.n_in_flight.load(Ordering::Relaxed) < n_streams(open.sender.current_max_send_streams())
         };
@@ -207,9 +203,26 @@ impl Connections {
         Place { id: open.id, sender, shared, connections: Arc::clone(self) }
     }
 
+    /// Lets go of connections that have waited too long or were closed meanwhile; returns whether none is left.
+    pub(super) fn tidy(&self) -> bool {
+        let mut state = self.state();
+        state.tidy();
+        state.open.is_empty()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // What is under the lock is whole after any panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn tidy(&mut self) {
+        self.open.retain(|open| {
+            let is_idle = open.shared.n_in_flight.load(Ordering::Relaxed) == 0;
+            let is_old = is_idle && open.idle_since.elapsed() > IDLE_LIMIT;
+            !is_old && !open.shared.is_over.load(Ordering::Relaxed)
+        });
     }
 }
 
