@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::{net::IpAddr, path::PathBuf};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Unpause(Steer),
     /// List runs, and look after them.
     Runs(Runs),
+    /// Be the gateway: one address with OpenAI's wire format before all models of a models file. Ctrl-C drains it.
+    Gateway(Gateway),
     /// Be a vendor that follows a script: an OpenAI-shaped server on loopback, for tests and rehearsals.
     Simulate(Simulate),
     /// Write the script with which a shell completes this command line.
@@ -306,6 +308,31 @@ pub(crate) enum RunsCommand {
         #[command(flatten)]
         state: State,
     },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Gateway {
+    #[command(flatten)]
+    pub(crate) serve: GatewayServe,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct GatewayServe {
+    /// The models file: channels, models, routes, and what stands under `gateway`.
+    #[arg(long, value_name = "FILE", default_value = "models.yaml")]
+    pub(crate) config: PathBuf,
+    /// The address to listen on. Beyond this machine it needs keys in the models file.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub(crate) host: IpAddr,
+    /// The port; 0 lets the system choose.
+    #[arg(long, default_value_t = 8787)]
+    pub(crate) port: u16,
+    /// How many threads serve; as many as there are processors unless given.
+    #[arg(long, value_name = "N")]
+    pub(crate) workers: Option<usize>,
+    /// Serve others than this machine without keys.
+    #[arg(long)]
+    pub(crate) allow_anonymous: bool,
 }
 
 #[derive(Debug, ClapArgs)]

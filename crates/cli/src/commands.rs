@@ -7,6 +7,7 @@ mod completions;
 mod diff;
 mod dry_run;
 mod estimate;
+mod gateway;
 mod messages;
 mod monitor;
 mod pause;
@@ -38,6 +39,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
         Command::Pause(args) => pause::pause(&args),
         Command::Unpause(args) => pause::unpause(&args),
         Command::Runs(args) => runs::run(&args),
+        Command::Gateway(args) => gateway::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Reference(args) => reference::run(&args),

@@ -19,7 +19,7 @@ use work::{
 use crate::report::Format;
 
 use budget::BudgetConfig;
-pub(crate) use check::{Ready, check};
+pub(crate) use check::{Ready, check, models_file};
 pub(crate) use places::Named;
 pub(crate) use routes::models_of;
 

@@ -2,11 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use gateway::{ConfigMistake, ModelsFile, Resolved};
+use gateway::{ConfigMistake, FaceConfig, ModelsFile, Resolved};
 
 /// Resolves a models file against the environment; files of keys lie relative to `folder`.
 pub(crate) fn resolve(models: &ModelsFile, folder: &Path) -> Result<Resolved, Vec<ConfigMistake>> {
     gateway::resolve(models, &variable, &|path| std::fs::read_to_string(folder.join(path)))
+}
+
+/// Finds what the gateway needs as a server, as [`resolve`] does.
+pub(crate) fn resolve_face(models: &ModelsFile, folder: &Path) -> Result<FaceConfig, Vec<ConfigMistake>> {
+    gateway::resolve_face(models, &variable, &|path| std::fs::read_to_string(folder.join(path)))
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]

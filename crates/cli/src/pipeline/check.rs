@@ -137,6 +137,17 @@ fn folder_of(file: &Path) -> &Path {
     file.parent().unwrap_or(Path::new(""))
 }
 
+/// Reads and checks a models file that is given by itself.
+///
+/// # Errors
+/// Where it cannot be read.
+pub(crate) fn models_file(path: &Path) -> anyhow::Result<(Option<ModelsFile>, Vec<Diagnostic>)> {
+    let bytes = read(path, "models")?;
+    let mut diagnostics = Vec::new();
+    let models = read_models(path, &bytes, &mut diagnostics);
+    Ok((models, diagnostics))
+}
+
 /// Reads and checks a models file on its own. No key that was written into it is repeated.
 fn read_models(path: &Path, bytes: &[u8], diagnostics: &mut Vec<Diagnostic>) -> Option<ModelsFile> {
     let text = String::from_utf8_lossy(bytes);

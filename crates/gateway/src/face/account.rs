@@ -130,7 +130,7 @@ impl Drop for Account {
         self.serving.audience.ended(&Ended {
             id: self.ask.id.to_str().unwrap_or_default(),
             call: self.ask.call.name(),
-            client: self.ask.client.client_key(&self.serving).map(|key| key.name.as_str()),
+            client: self.ask.client.client_key(&self.serving).map(|key| &*key.name),
             asked: &self.ask.model,
             upstream: self.upstream.map(|upstream| &*self.serving.ways[upstream].name),
             outcome: self.outcome,

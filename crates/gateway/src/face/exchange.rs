@@ -84,7 +84,7 @@ async fn read(
     serving: &Serving,
 ) -> Result<Ask, Problem> {
     let client = Client::of(&headers, serving)?;
-    let body = ask::read_body(body, serving.settings.body_limit).await?;
+    let body = ask::read_body(body, usize::try_from(serving.settings.body_limit).unwrap_or(usize::MAX)).await?;
     Ask::new(call, method, headers, body, (client, id.clone(), began), serving)
 }
 

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, StatusCode, header::AUTHORIZATION};
 
-use super::{live::Serving, problem::Problem, settings::ClientKey};
+use super::{live::Serving, problem::Problem};
+use crate::FaceKey;
 
 /// Who asks.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +56,7 @@ impl Client {
         }
     }
 
-    pub(super) fn client_key(self, serving: &Serving) -> Option<&ClientKey> {
+    pub(super) fn client_key(self, serving: &Serving) -> Option<&FaceKey> {
         serving.settings.keys.get(self.key?)
     }
 }

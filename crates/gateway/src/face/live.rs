@@ -18,11 +18,11 @@ use super::{
     ask::Ask,
     body::FaceBody,
     endpoint::Own,
+    key_ring::KeyRing,
     problem::Problem,
-    settings::{FaceSettings, KeyRing},
 };
 use crate::{
-    Resolved,
+    FaceConfig, Resolved,
     client::Gateway,
     lanes::{Picked, Place},
 };
@@ -31,7 +31,7 @@ use crate::{
 pub struct Serving {
     pub(super) gateway: Arc<Gateway>,
     pub(super) ways: Vec<Way>,
-    pub(super) settings: FaceSettings,
+    pub(super) settings: FaceConfig,
     pub(super) keys: KeyRing,
     pub(super) since: Timestamp,
     pub(super) audience: Arc<dyn Audience>,
@@ -78,20 +78,26 @@ impl Ids {
 impl Serving {
     /// Makes what is served of a models file that was resolved.
     #[must_use]
-    pub fn new(resolved: &Resolved, gateway: Arc<Gateway>, settings: FaceSettings, since: Timestamp) -> Self {
+    pub fn new(resolved: &Resolved, gateway: Arc<Gateway>, settings: FaceConfig, since: Timestamp) -> Self {
         let way = |upstream: &crate::Upstream| Way {
             name: Arc::clone(&upstream.name),
             model: upstream.model.clone(),
             json: upstream.json.map_or(Json::Schema, crate::JsonSupport::level),
-            defaults: Vec::new(),
+            defaults: upstream.defaults.iter().map(|(name, value)| (name.clone(), value.to_string())).collect(),
             header: HeaderValue::try_from(&*upstream.name).unwrap_or(HeaderValue::from_static("unprintable")),
-            timeout: None,
-            first_byte_timeout: None,
-            idle_timeout: Duration::from_mins(2),
+            timeout: upstream.timeout,
+            first_byte_timeout: upstream.first_byte_timeout,
+            idle_timeout: upstream.model.idle_limit(),
         };
         let keys = KeyRing::new(&settings.keys);
         let ways = resolved.upstreams.iter().map(way).collect();
         Self { gateway, ways, settings, keys, since, audience: Arc::new(NoAudience), ids: Ids::new(since.0) }
+    }
+
+    /// Returns whether clients must show a key.
+    #[must_use]
+    pub fn has_keys(&self) -> bool {
+        !self.keys.is_empty()
     }
 
     /// Tells `audience` how requests end.

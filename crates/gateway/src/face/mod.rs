@@ -18,15 +18,14 @@ mod body;
 mod endpoint;
 mod exchange;
 mod guard;
+mod key_ring;
 mod listen;
 mod live;
 mod own;
 mod problem;
 mod relay;
-mod settings;
 mod stream;
 
 pub use account::{Audience, Ended, NoAudience, Outcome};
 pub use listen::{Face, serve};
 pub use live::{Live, Serving};
-pub use settings::{ClientKey, FaceSettings};

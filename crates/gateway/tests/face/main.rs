@@ -10,14 +10,21 @@ use std::{
 
 use domain::{Clock, Secret, Timestamp, ports::Class};
 use gateway::{
-    Gateway, ModelsFile,
-    face::{self, ClientKey, Face, FaceSettings, Live, Serving},
-    resolve,
+    FaceConfig, FaceKey, Gateway, ModelsFile,
+    face::{self, Face, Live, Serving},
+    resolve, resolve_face,
 };
 use provider::transport::Transport;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use vendor::{Does, FAREWELL, STREAM, Vendor, ask, chunk, json_answer, word};
+
+/// What nobody has set.
+fn settings() -> FaceConfig {
+    let file = json!({ "channels": {}, "models": [] });
+    resolve_face(&serde_json::from_value(file).unwrap(), &|_| None, &|_| Err(std::io::ErrorKind::NotFound.into()))
+        .unwrap()
+}
 
 struct Epoch;
 
@@ -34,7 +41,7 @@ struct House {
 }
 
 impl House {
-    fn new(vendors: &[&Vendor], settings: FaceSettings) -> Self {
+    fn new(vendors: &[&Vendor], settings: FaceConfig) -> Self {
         let names: Vec<String> = ('a'..).take(vendors.len()).map(String::from).collect();
         let channels: serde_json::Map<_, _> = names
             .iter()
@@ -75,7 +82,7 @@ fn answer(text: &str) -> Does {
 #[tokio::test]
 async fn a_request_passes_with_its_bytes_but_for_the_models_name() {
     let vendor = Vendor::start(|_| answer("hi")).await;
-    let house = House::new(&[&vendor], FaceSettings::default());
+    let house = House::new(&[&vendor], settings());
     let body = r#"{"messages":[ ], "zeta":1.10,"model":"a",  "tools":[{"x":1e400}], "n":1}"#;
     let got = ask(
         house.address,
@@ -109,7 +116,7 @@ async fn another_upstream_is_asked_before_the_first_byte_and_never_for_what_is_t
     ] {
         let ill = Vendor::start(move |_| json_answer(status, "", r#"{"error":{"message":"told"}}"#)).await;
         let well = Vendor::start(|_| answer("well")).await;
-        let house = House::new(&[&ill, &well], FaceSettings::default());
+        let house = House::new(&[&ill, &well], settings());
         let got = house.chat(r#"{"model":"auto"}"#).await;
         if is_passed_over {
             assert_eq!((got.status, got.header("x-tidemill-attempts")), (200, Some("2")), "{status}: {got:?}");
@@ -138,7 +145,7 @@ async fn a_stream_that_fails_before_its_first_word_is_another_upstreams() {
             Does::Says(format!("{STREAM}{}{}{}0\r\n\r\n", chunk(&word("one")), chunk(": ping\n\n"), chunk(FAREWELL)))
         })
         .await;
-        let house = House::new(&[&ill, &well], FaceSettings::default());
+        let house = House::new(&[&ill, &well], settings());
         let got = house.chat(r#"{"model":"auto","stream":true}"#).await;
         if number == 2 {
             // Its own word that all is done is content to us; but without a finish reason it is never handed on.
@@ -163,7 +170,7 @@ async fn a_stream_that_is_cut_ends_with_an_error_and_never_with_done() {
     ];
     for (number, cut) in cuts.into_iter().enumerate() {
         let vendor = Vendor::start(move |_| Does::SaysAndCloses(cut.clone())).await;
-        let house = House::new(&[&vendor], FaceSettings::default());
+        let house = House::new(&[&vendor], settings());
         let got = house.chat(r#"{"model":"auto","stream":true}"#).await;
         assert_eq!(got.status, 200);
         assert!(got.body.starts_with(&word("one")), "{number}: {}", got.body);
@@ -180,7 +187,7 @@ async fn a_client_that_hangs_up_ends_the_request_and_harms_nobody() {
         if n == 1 { Does::SaysAndHangs(format!("{STREAM}{}", chunk(&word("one")))) } else { answer("still here") }
     })
     .await;
-    let house = House::new(&[&vendor], FaceSettings::default());
+    let house = House::new(&[&vendor], settings());
     let mut tcp = tokio::net::TcpStream::connect(house.address).await.unwrap();
     let body = r#"{"model":"a","stream":true}"#;
     let request =
@@ -203,9 +210,8 @@ async fn a_client_that_hangs_up_ends_the_request_and_harms_nobody() {
 #[tokio::test]
 async fn who_has_no_key_and_what_is_none_of_ours_is_told_so_in_openais_shape() {
     let vendor = Vendor::start(|_| answer("hi")).await;
-    let key =
-        ClientKey { name: "team".into(), key: Secret::new("sk-planted-1"), class: Class::Normal, is_admin: false };
-    let settings = FaceSettings { keys: vec![key], body_limit: 1_000, ..FaceSettings::default() };
+    let key = FaceKey { name: "team".into(), key: Secret::new("sk-planted-1"), class: Class::Normal, is_admin: false };
+    let settings = FaceConfig { keys: vec![key], body_limit: 1_000, ..settings() };
     let house = House::new(&[&vendor], settings);
     let check = async |path: &str, headers: &str, body: &str, status: u16, code: &str| {
         let got = ask(house.address, path, headers, body).await;
@@ -233,7 +239,7 @@ async fn who_has_no_key_and_what_is_none_of_ours_is_told_so_in_openais_shape() {
 async fn a_stream_whose_first_word_takes_long_is_kept_alive_by_comments() {
     let vendor = Vendor::start(|n| if n == 1 { Does::SaysAndHangs(String::new()) } else { answer("hi") }).await;
     let slow = Vendor::start(|_| Does::SaysAndCloses(vec![format!("{STREAM}{}0\r\n\r\n", chunk(&word("late")))])).await;
-    let settings = FaceSettings { keep_alive: Duration::from_millis(50), ..FaceSettings::default() };
+    let settings = FaceConfig { keep_alive: Duration::from_millis(50), ..settings() };
     let house = House::new(&[&vendor, &slow], settings);
     let mut tcp = tokio::net::TcpStream::connect(house.address).await.unwrap();
     let body = r#"{"model":"a","stream":true}"#;

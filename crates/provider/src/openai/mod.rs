@@ -121,6 +121,12 @@ impl OpenAi {
         self
     }
 
+    /// Returns how long a streamed answer may be silent between two events.
+    #[must_use]
+    pub fn idle_limit(&self) -> Duration {
+        self.idle
+    }
+
     /// Asks once. The body of an answer is that of one that came whole, however it came.
     ///
     /// # Errors
