@@ -9,6 +9,7 @@ use std::{
 use provider::transport::{
     Authorities, CertificateDer, Connecting, Endpoint, Limits, Proxy, Reply, Request, Transport, TransportError,
 };
+use rustls::HandshakeKind;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional},
     net::{TcpListener, TcpSocket, TcpStream},
@@ -192,6 +193,31 @@ async fn an_authority_of_the_users_own_is_trusted_beside_the_others() {
     // Whoever does not name it does not use the connection that is open now.
     let failed = ask(&transport, &server.url("https"), Connecting::default()).await;
     assert!(cause(failed).contains("certificate"));
+}
+
+#[tokio::test]
+async fn a_second_connection_takes_up_the_session_of_the_first() {
+    let (tls, root) = acceptor("localhost", &[]);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://localhost:{}/v1", listener.local_addr().unwrap().port());
+    let server = tokio::spawn(async move {
+        let mut kinds = Vec::new();
+        for _ in 0..2 {
+            let (tcp, _) = listener.accept().await.unwrap();
+            let mut stream = tls.accept(tcp).await.unwrap();
+            kinds.push(stream.get_ref().1.handshake_kind().unwrap());
+            let mut request = vec![0; 64 * 1024];
+            assert!(stream.read(&mut request).await.unwrap() > 0);
+            stream.write_all(b"HTTP/1.1 204 No\r\nconnection: close\r\n\r\n").await.unwrap();
+            stream.shutdown().await.unwrap();
+        }
+        kinds
+    });
+    let transport = Transport::with_roots(Limits::default(), vec![root]);
+    for _ in 0..2 {
+        assert_eq!(ask(&transport, &url, Connecting::default()).await.unwrap().status, 204);
+    }
+    assert_eq!(server.await.unwrap(), [HandshakeKind::Full, HandshakeKind::Resumed]);
 }
 
 fn pem(certificate: &CertificateDer<'_>) -> String {
