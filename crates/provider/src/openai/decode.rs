@@ -17,13 +17,14 @@ const REQUEST_IDS: [&str; 2] = ["x-request-id", "request-id"];
 /// Sorts what came back. Where `key` stands in it, it is blotted out before anything else sees it.
 pub(super) fn read(reply: Reply, key: Option<&Secret>, now: impl Fn() -> Timestamp) -> Result<Replied, Failed> {
     let body = without(key, reply.body);
-    let refusal = (!reply.status.is_success()).then_some(&*body);
-    let hints = Hints::read(&reply.headers, refusal, now);
-    let wait = hints.retry_after.map(|wait| wait.as_millis().try_into().unwrap_or(u64::MAX));
-    let hints = (!hints.is_empty()).then(|| Box::new(hints));
+    let told = if reply.status.is_success() { told_in(&body) } else { None };
+    let is_refusal = !reply.status.is_success() || told.is_some();
+    let (hints, wait) = hints(&reply.headers, is_refusal.then_some(&body), now);
     if reply.status.is_success() {
-        return match told_in(&body) {
-            Some(failure) => Err(Failed { failure, is_reached: true, body, lacks: None, hints }),
+        return match told {
+            Some(failure) => {
+                Err(Failed { failure: failure.after_ms(wait), is_reached: true, body, lacks: None, hints })
+            }
             None => Ok(Replied { body, request_id: request_id(&reply.headers, key), hints }),
         };
     }
@@ -33,6 +34,17 @@ pub(super) fn read(reply: Reply, key: Option<&Secret>, now: impl Fn() -> Timesta
     let reason = reply.status.canonical_reason().unwrap_or_default();
     let failure = Failure::new(kind, said.in_words(&format!("status {status}"), reason)).after_ms(wait);
     Err(Failed { failure, is_reached: true, body, lacks: None, hints })
+}
+
+/// Returns what the vendor tells of its limits, if anything, and how many milliseconds to wait.
+pub(super) fn hints(
+    headers: &HeaderMap,
+    refusal: Option<&Bytes>,
+    now: impl Fn() -> Timestamp,
+) -> (Option<Box<Hints>>, Option<u64>) {
+    let hints = Hints::read(headers, refusal.map(|body| &**body), now);
+    let wait = hints.retry_after.map(|wait| wait.as_millis().try_into().unwrap_or(u64::MAX));
+    ((!hints.is_empty()).then(|| Box::new(hints)), wait)
 }
 
 /// Returns the failure that a body tells although its status tells none: routers that have begun to answer before the model

@@ -200,7 +200,11 @@ impl OpenAi {
                 if let Some(key) = key {
                     failed.failure.message = key.redact(&failed.failure.message);
                 }
-                return Err(failed);
+                // Only what the vendor itself tells is a refusal; a stream that was cut says nothing about waits.
+                let told = Some(&failed.body).filter(|told| !told.is_empty());
+                let (hints, wait) = decode::hints(&headers, told, || clock.now());
+                failed.failure = failed.failure.after_ms(wait.filter(|_| told.is_some()));
+                return Err(Failed { hints, ..failed });
             }
         };
         decode::read(Reply { status, headers, body }, key, || clock.now())

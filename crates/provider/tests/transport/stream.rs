@@ -183,6 +183,18 @@ async fn an_error_instead_of_a_stream_or_within_it_is_told_without_the_key() {
 }
 
 #[tokio::test]
+async fn a_limit_that_is_told_within_a_stream_tells_its_wait() {
+    let server = Server::start(|_, _| {
+        let said = r#"{"error":{"message":"Please try again in 1.2s","code":"rate_limit_exceeded"}}"#;
+        Next::Pieces(chunked(&[&piece("retry after 9 seconds"), &format!("data: {said}\n\n")]), Then::Hang)
+    })
+    .await;
+    let failed = ask(&Transport::new(Limits::default()), &model(&server), Ask::ChatStream).await.unwrap_err();
+    assert_eq!((failed.failure.kind, failed.failure.retry_after_ms), (FailureKind::Throttled, Some(1_200)));
+    assert_eq!(failed.hints.and_then(|hints| hints.retry_after), Some(Duration::from_millis(1_200)));
+}
+
+#[tokio::test]
 async fn an_answer_beyond_the_limit_is_refused_by_what_it_says_and_not_by_how() {
     let server = Server::start(|n, _| {
         let many = vec![piece("x"); 100];
