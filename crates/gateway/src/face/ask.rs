@@ -112,6 +112,14 @@ impl Ask {
         })
     }
 
+    /// Returns the request for the rest of an answer that was cut.
+    pub(super) fn going_on(&self, body: Bytes) -> Result<Self, Problem> {
+        let scan = Some(scan(&body)?);
+        let Self { call, method, model, headers, id, .. } = self;
+        let (call, method, model) = (call.clone(), method.clone(), Arc::clone(model));
+        Ok(Self { call, method, model, scan, body, headers: headers.clone(), id: id.clone(), ..*self })
+    }
+
     /// Estimates its tokens: four bytes of text are about one, and its answer may be as long as it says.
     pub(super) fn tokens(&self) -> u64 {
         let answer = self.scan.as_ref().and_then(|scan| scan.max_tokens).unwrap_or(0);

@@ -34,7 +34,7 @@ pub(super) struct Worker {
 }
 
 /// Answers a request. There is an answer to each, if only one that says why there is no other.
-pub(super) async fn exchange(worker: &Worker, peer: IpAddr, request: Request<Incoming>) -> Response<FaceBody> {
+pub(super) async fn exchange(worker: &Arc<Worker>, peer: IpAddr, request: Request<Incoming>) -> Response<FaceBody> {
     let began = Instant::now();
     let serving = worker.live.now();
     let (parts, body) = request.into_parts();
@@ -89,25 +89,29 @@ async fn read(
 }
 
 /// Gets the answer of a model.
-async fn answer(worker: &Worker, serving: Arc<Serving>, ask: Arc<Ask>) -> Response<FaceBody> {
+async fn answer(worker: &Arc<Worker>, serving: Arc<Serving>, ask: Arc<Ask>) -> Response<FaceBody> {
     let mut account = Account::new(&ask, &serving);
     if !(ask.is_stream && ask.call.events().is_some()) {
-        let relayed = relay::relay(&serving, &worker.transport, &*worker.clock, &ask, &mut account).await;
-        return respond(relayed, account, ask, serving);
+        let relayed = relay::relay(&serving, worker, &ask, &mut account).await;
+        return respond(relayed, account, ask, serving, worker);
     }
     // A stream may have to be begun before it is known who answers, so its way can be taken along into its body.
-    let (transport, clock) = (Arc::clone(&worker.transport), Arc::clone(&worker.clock));
-    let (serving_there, ask_there) = (Arc::clone(&serving), Arc::clone(&ask));
+    let (serving_there, worker_there, ask_there) = (Arc::clone(&serving), Arc::clone(worker), Arc::clone(&ask));
     let mut relayed = Box::pin(async move {
         let mut account = account;
-        let relayed = relay::relay(&serving_there, &transport, &*clock, &ask_there, &mut account).await;
+        let relayed = relay::relay(&serving_there, &worker_there, &ask_there, &mut account).await;
         (relayed, account)
     });
     match timeout(serving.settings.keep_alive, &mut relayed).await {
-        Ok((relayed, account)) => respond(relayed, account, ask, serving),
+        Ok((relayed, account)) => respond(relayed, account, ask, serving, worker),
         Err(_) => {
             let relayed: std::pin::Pin<Box<dyn Future<Output = Relayed> + Send>> = relayed;
-            let mut response = Response::new(FaceBody::Stream(Box::new(Forwarding::waiting(relayed, ask, serving))));
+            let mut response = Response::new(FaceBody::Stream(Box::new(Forwarding::waiting(
+                relayed,
+                ask,
+                serving,
+                Arc::clone(worker),
+            ))));
             let headers = response.headers_mut();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
             stream_headers(headers);
@@ -121,6 +125,7 @@ fn respond(
     mut account: Account,
     ask: Arc<Ask>,
     serving: Arc<Serving>,
+    worker: &Arc<Worker>,
 ) -> Response<FaceBody> {
     let mut response = match relayed {
         Ok(Answered::Whole(own)) => {
@@ -138,7 +143,13 @@ fn respond(
             let status = begun.status;
             let is_events = begun.watch.is_some();
             let tidings = Tidings::of(&account, &serving);
-            let mut response = Response::new(FaceBody::Stream(Box::new(Forwarding::new(begun, account, ask, serving))));
+            let mut response = Response::new(FaceBody::Stream(Box::new(Forwarding::new(
+                *begun,
+                account,
+                ask,
+                serving,
+                Arc::clone(worker),
+            ))));
             *response.status_mut() = status;
             *response.headers_mut() = headers;
             if is_events {

@@ -106,7 +106,6 @@ impl Face {
     }
 
     /// Returns what closes every connection from another thread.
-    #[must_use]
     pub fn closer(&self) -> impl Fn() + Send + Sync + use<> {
         let stop = self.stop.clone();
         move || {

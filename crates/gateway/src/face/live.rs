@@ -54,6 +54,8 @@ pub(super) struct Way {
     pub(super) first_byte_timeout: Option<Duration>,
     /// How long a stream may be silent.
     pub(super) idle_timeout: Duration,
+    /// Whether it goes on with an answer that the request has begun.
+    pub(super) goes_on: bool,
 }
 
 /// Ids of requests that have none of their own: a number behind a beginning that differs from process to process.
@@ -88,6 +90,7 @@ impl Serving {
             timeout: upstream.timeout,
             first_byte_timeout: upstream.first_byte_timeout,
             idle_timeout: upstream.model.idle_limit(),
+            goes_on: upstream.abilities.prefill,
         };
         let keys = KeyRing::new(&settings.keys);
         let ways = resolved.upstreams.iter().map(way).collect();
@@ -118,6 +121,16 @@ impl Serving {
     /// Gets a place at an upstream that was not tried yet, if one is free now.
     pub(super) fn another(&self, ask: &Ask, tried: &[usize]) -> Picked {
         self.gateway.lanes().pick(&ask.model, tried)
+    }
+
+    /// Gets a place at an upstream that did not break off yet and can go on with an answer, if one is free now.
+    pub(super) fn place_to_go_on(&self, ask: &Ask, broken: &[usize]) -> Option<Place> {
+        let mut tried = broken.to_vec();
+        tried.extend((0..self.ways.len()).filter(|upstream| !self.ways[*upstream].goes_on));
+        match self.another(ask, &tried) {
+            Picked::Place(place) => Some(place),
+            _ => None,
+        }
     }
 
     /// Returns the names under which models are asked for.

@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{
     account::Account,
     ask::{self, Ask},
+    exchange::Worker,
     live::{Serving, Way},
     problem::Problem,
 };
@@ -51,7 +52,7 @@ pub(super) enum Answered {
     /// All of it.
     Whole(Own),
     /// Its beginning.
-    Begun(Begun),
+    Begun(Box<Begun>),
 }
 
 /// What an upstream said, whole.
@@ -66,7 +67,7 @@ pub(super) struct Begun {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) front: VecDeque<Bytes>,
-    pub(super) answering: Answering,
+    pub(super) answering: Box<Answering>,
     /// Nothing where it is not events that are known.
     pub(super) watch: Option<Watch>,
     /// Held until the end of the answer.
@@ -93,11 +94,10 @@ impl From<TransportError> for Broken {
     }
 }
 
-/// Passes a request on, to one upstream after the other.
+/// Waits for a place, and passes a request on, to one upstream after the other.
 pub(super) async fn relay(
     serving: &Serving,
-    transport: &Transport,
-    clock: &dyn Clock,
+    worker: &Worker,
     ask: &Ask,
     account: &mut Account,
 ) -> Result<Answered, Refused> {
@@ -105,7 +105,17 @@ pub(super) async fn relay(
     let place = serving.place(ask).await;
     account.queued = queued.elapsed();
     account.waited += account.queued;
-    let mut place = place.map_err(Refused::Ours)?;
+    relay_from(place.map_err(Refused::Ours)?, serving, worker, ask, account).await
+}
+
+/// Passes a request on, to the upstream at which it has a place and then to others.
+pub(super) async fn relay_from(
+    mut place: Place,
+    serving: &Serving,
+    worker: &Worker,
+    ask: &Ask,
+    account: &mut Account,
+) -> Result<Answered, Refused> {
     let mut tried = Vec::new();
     loop {
         let upstream = place.upstream;
@@ -113,7 +123,7 @@ pub(super) async fn relay(
         account.upstream = Some(upstream);
         account.n_attempts += 1;
         let sent = Instant::now();
-        let began = attempt(way, transport, clock, ask, sent).await;
+        let began = attempt(way, &worker.transport, &*worker.clock, ask, sent).await;
         account.waited += sent.elapsed();
         let broken = match began {
             Ok(Begins::Whole(own)) => {
@@ -122,7 +132,8 @@ pub(super) async fn relay(
                 return Ok(Answered::Whole(own));
             }
             Ok(Begins::Pieces { status, headers, front, answering, watch }) => {
-                return Ok(Answered::Begun(Begun { status, headers, front, answering, watch, place }));
+                let begun = Begun { status, headers, front, answering, watch, place };
+                return Ok(Answered::Begun(Box::new(begun)));
             }
             Err(broken) => broken,
         };
@@ -147,7 +158,7 @@ enum Begins {
         status: StatusCode,
         headers: HeaderMap,
         front: VecDeque<Bytes>,
-        answering: Answering,
+        answering: Box<Answering>,
         watch: Option<Watch>,
     },
 }
@@ -181,11 +192,11 @@ async fn attempt(
         let watch = watch.map(|events| Watch::new(events, ask.scan.as_ref().map_or(1, |scan| scan.n_choices)));
         let mut front = VecDeque::new();
         let Some(mut watch) = watch else {
-            return Ok(Begins::Pieces { status, headers, front, answering, watch: None });
+            return Ok(Begins::Pieces { status, headers, front, answering: Box::new(answering), watch: None });
         };
         let held = timeout_at(first_byte, first_content(way, &mut answering, &mut watch, &mut front)).await;
         held.unwrap_or_else(|_| Err(Box::new(Broken::from(TransportError::Deadline))))?;
-        return Ok(Begins::Pieces { status, headers, front, answering, watch: Some(watch) });
+        return Ok(Begins::Pieces { status, headers, front, answering: Box::new(answering), watch: Some(watch) });
     }
     let reply = timeout_at(deadline, answering.whole()).await;
     let reply = reply.unwrap_or(Err(TransportError::Deadline)).map_err(|e| Box::new(Broken::from(e)))?;

@@ -1,6 +1,7 @@
 //! An answer on its way to a client, piece by piece.
 
 use std::{
+    borrow::Cow,
     collections::VecDeque,
     pin::Pin,
     sync::Arc,
@@ -15,12 +16,15 @@ use provider::{
     transport::{Answering, TransportError},
     watch::{Events, Watch},
 };
+use serde::{Deserialize, de::IgnoredAny};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
     account::{Account, Outcome},
     ask::Ask,
     body::Broken,
+    endpoint::Call,
+    exchange::Worker,
     live::Serving,
     problem::Problem,
     relay::{self, Answered, Begun, Refused},
@@ -31,6 +35,10 @@ use crate::lanes::Place;
 const STILL_THERE: &[u8] = b": keep-alive\n\n";
 /// The end of an answer in events.
 const DONE: &[u8] = b"data: [DONE]\n\n";
+/// How vendors write it.
+const DONES: [&[u8]; 2] = [b"data: [DONE]", b"data:[DONE]"];
+/// A line that is longer is handed on in the parts in which it comes.
+const HELD_LINE: usize = 64 * 1024;
 
 /// What the way to an answer ends in, with the account of it.
 pub(super) type Relayed = (Result<Answered, Refused>, Account);
@@ -41,7 +49,7 @@ pub(super) type Relayed = (Result<Answered, Refused>, Account);
 pub(super) struct Forwarding {
     state: State,
     front: VecDeque<Bytes>,
-    /// The beginning of a line that may say that all is well: it is held until that is known to be true.
+    /// The beginning of a line, until the rest of it is here.
     held: Bytes,
     account: Option<Account>,
     ask: Arc<Ask>,
@@ -50,13 +58,16 @@ pub(super) struct Forwarding {
     heard: Instant,
     said: Instant,
     idle_limit: Duration,
+    worker: Arc<Worker>,
+    /// Where another upstream shall go on after a cut: what it would go on from.
+    said_so_far: Option<SoFar>,
 }
 
 enum State {
     /// The client got its head before any upstream began to answer.
     Waiting(Pin<Box<dyn Future<Output = Relayed> + Send>>),
     Open {
-        answering: Answering,
+        answering: Box<Answering>,
         watch: Option<Watch>,
         place: Place,
     },
@@ -64,8 +75,14 @@ enum State {
 }
 
 impl Forwarding {
-    pub(super) fn new(begun: Begun, account: Account, ask: Arc<Ask>, serving: Arc<Serving>) -> Self {
-        let now = Instant::now();
+    pub(super) fn new(
+        begun: Begun,
+        account: Account,
+        ask: Arc<Ask>,
+        serving: Arc<Serving>,
+        worker: Arc<Worker>,
+    ) -> Self {
+        let (now, ask_there) = (Instant::now(), Arc::clone(&ask));
         let mut forwarding = Self {
             state: State::Ended,
             front: VecDeque::new(),
@@ -77,6 +94,8 @@ impl Forwarding {
             heard: now,
             said: now,
             idle_limit: Duration::MAX,
+            worker,
+            said_so_far: SoFar::of(&ask_there),
         };
         forwarding.open(begun);
         forwarding
@@ -87,8 +106,10 @@ impl Forwarding {
         relayed: Pin<Box<dyn Future<Output = Relayed> + Send>>,
         ask: Arc<Ask>,
         serving: Arc<Serving>,
+        worker: Arc<Worker>,
     ) -> Self {
         let now = Instant::now();
+        let said_so_far = SoFar::of(&ask);
         Self {
             state: State::Waiting(relayed),
             front: VecDeque::from([Bytes::from_static(STILL_THERE)]),
@@ -100,6 +121,8 @@ impl Forwarding {
             heard: now,
             said: now,
             idle_limit: Duration::MAX,
+            worker,
+            said_so_far,
         }
     }
 
@@ -108,6 +131,11 @@ impl Forwarding {
         self.idle_limit = self.serving.ways[place.upstream].idle_timeout;
         self.heard = Instant::now();
         self.state = State::Open { answering, watch, place };
+        if let Some(so_far) = &mut self.said_so_far {
+            // What was held was looked at by another eye; here only its words are wanted.
+            let mut words = Watch::new(Events::Choices, 1);
+            front.iter().for_each(|piece| words.look(piece, &mut |data| so_far.add(data)));
+        }
         for piece in front {
             let piece = self.held_back(piece);
             self.front.push_back(piece);
@@ -148,8 +176,10 @@ impl Forwarding {
                 },
                 State::Open { answering, watch, .. } => match answering.poll_piece(cx) {
                     Poll::Ready(Ok(Some(piece))) => {
-                        if let Some(watch) = watch {
-                            watch.look(&piece, &mut |_| {});
+                        match (watch, &mut self.said_so_far) {
+                            (Some(watch), Some(so_far)) => watch.look(&piece, &mut |data| so_far.add(data)),
+                            (Some(watch), None) => watch.look(&piece, &mut |_| {}),
+                            (None, _) => {}
                         }
                         let now = Instant::now();
                         (self.heard, self.said) = (now, now);
@@ -220,7 +250,7 @@ impl Forwarding {
     fn begin(&mut self, relayed: Result<Answered, Refused>, account: Account) {
         self.account = Some(account);
         let problem = match relayed {
-            Ok(Answered::Begun(begun)) => return self.open(begun),
+            Ok(Answered::Begun(begun)) => return self.open(*begun),
             Ok(Answered::Whole(_)) => Problem::new(
                 http::StatusCode::BAD_GATEWAY,
                 "upstream_does_not_stream",
@@ -235,7 +265,8 @@ impl Forwarding {
         self.end_with(&problem, Outcome::Refused);
     }
 
-    /// Returns what of a piece may be handed on. The vendor's word that all is done is not, while something is missing.
+    /// Returns what of a piece may be handed on: whole lines, so that a cut leaves no half event with the client. The
+    /// vendor's word that all is done is held back while something is missing.
     fn held_back(&mut self, piece: Bytes) -> Bytes {
         let State::Open { watch: Some(watch), .. } = &self.state else { return piece };
         let piece = if self.held.is_empty() {
@@ -245,17 +276,15 @@ impl Forwarding {
             [held, piece].concat().into()
         };
         if watch.is_done() && !watch.is_whole() {
-            let done = memchr::memmem::rfind(&piece, b"data: [DONE]")
-                .or_else(|| memchr::memmem::rfind(&piece, b"data:[DONE]"));
+            let done = DONES.iter().find_map(|done| memchr::memmem::rfind(&piece, done));
             return done.map_or(piece.clone(), |at| piece.slice(..at));
         }
         let tail = memchr::memrchr(b'\n', &piece).map_or(0, |at| at + 1);
-        let line = &piece[tail..];
-        if !line.is_empty() && !watch.is_whole() && (DONE.starts_with(line) || b"data:[DONE]".starts_with(line)) {
-            self.held = piece.slice(tail..);
-            return piece.slice(..tail);
+        if tail == piece.len() || piece.len() - tail > HELD_LINE {
+            return piece;
         }
-        piece
+        self.held = piece.slice(tail..);
+        piece.slice(..tail)
     }
 
     /// The upstream has said all that it will say.
@@ -299,10 +328,14 @@ impl Forwarding {
             self.state = State::Ended;
             return Some(Broken);
         };
-        let was_told = watch.error().is_some() && watch.is_between_events();
+        let is_between = watch.is_between_events();
+        let was_told = watch.error().is_some() && is_between;
         let usage = watch.usage();
         if let Some(account) = &mut self.account {
             account.usage = usage;
+        }
+        if !was_told && self.go_on() {
+            return None;
         }
         if was_told {
             // The vendor's own words are with the client already.
@@ -310,12 +343,38 @@ impl Forwarding {
             self.state = State::Ended;
             return None;
         }
-        if !watch.is_between_events() {
+        if !is_between {
             self.front.push_back(Bytes::from_static(b"\n\n"));
         }
         let problem = Problem::new(http::StatusCode::BAD_GATEWAY, "stream_cut", message).with_usage(usage);
         self.end_with(&problem, Outcome::Cut);
         None
+    }
+
+    /// Has another upstream go on from what was said so far, where the client wants that and one can; returns whether it
+    /// will be tried.
+    fn go_on(&mut self) -> bool {
+        let State::Open { watch: Some(watch), place, .. } = &self.state else { return false };
+        let is_between = watch.is_between_events();
+        let upstream = place.upstream;
+        let Some(so_far) = &mut self.said_so_far else { return false };
+        so_far.broken.push(upstream);
+        let Some(body) = so_far.request(&self.ask) else { return false };
+        let Ok(ask) = self.ask.going_on(body) else { return false };
+        let Some(place) = self.serving.place_to_go_on(&ask, &so_far.broken) else { return false };
+        let Some(mut account) = self.account.take() else { return false };
+        let (serving, worker) = (Arc::clone(&self.serving), Arc::clone(&self.worker));
+        let told = format!(": continued by {}\n\n", serving.ways[place.upstream].name);
+        self.held = Bytes::new();
+        if !is_between {
+            self.front.push_back(Bytes::from_static(b"\n\n"));
+        }
+        self.front.push_back(told.into());
+        self.state = State::Waiting(Box::pin(async move {
+            let relayed = relay::relay_from(place, &serving, &worker, &ask, &mut account).await;
+            (relayed, account)
+        }));
+        true
     }
 
     fn end_with(&mut self, problem: &Problem, outcome: Outcome) {
@@ -330,6 +389,55 @@ impl Forwarding {
             account.outcome = outcome;
             account.trouble = Some(trouble);
         }
+    }
+}
+
+/// What an answer has said so far.
+struct SoFar {
+    text: String,
+    /// Whether there is nothing but text: half a call of a tool cannot be gone on with.
+    is_text: bool,
+    /// The upstreams that broke off.
+    broken: Vec<usize>,
+}
+
+impl SoFar {
+    /// Begins with nothing, where a request wants its answer to be gone on with and that can be done.
+    fn of(ask: &Ask) -> Option<Self> {
+        let is_one = ask.scan.as_ref().is_some_and(|scan| scan.n_choices == 1);
+        let can_be = ask.goes_on && is_one && ask.call == Call::Chat;
+        can_be.then(|| Self { text: String::new(), is_text: true, broken: Vec::new() })
+    }
+
+    fn add(&mut self, data: &[u8]) {
+        #[derive(Deserialize)]
+        struct Chunk<'a> {
+            #[serde(borrow, default)]
+            choices: Vec<Choice<'a>>,
+        }
+        #[derive(Deserialize)]
+        struct Choice<'a> {
+            #[serde(borrow, default)]
+            delta: Delta<'a>,
+        }
+        #[derive(Default, Deserialize)]
+        struct Delta<'a> {
+            #[serde(borrow, default)]
+            content: Option<Cow<'a, str>>,
+            #[serde(default)]
+            tool_calls: Option<IgnoredAny>,
+        }
+        let Ok(chunk) = serde_json::from_slice::<Chunk<'_>>(data) else { return };
+        for Choice { delta } in chunk.choices {
+            self.is_text &= delta.tool_calls.is_none();
+            self.text.push_str(delta.content.as_deref().unwrap_or_default());
+        }
+    }
+
+    /// Returns the request for the rest.
+    fn request(&self, ask: &Ask) -> Option<Bytes> {
+        let scan = ask.scan.as_ref().filter(|_| self.is_text && !self.text.is_empty())?;
+        scan.prefilled(&ask.body, &self.text)
     }
 }
 

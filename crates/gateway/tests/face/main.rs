@@ -42,16 +42,23 @@ struct House {
 
 impl House {
     fn new(vendors: &[&Vendor], settings: FaceConfig) -> Self {
+        Self::with_models(vendors, settings, |_| {})
+    }
+
+    /// `change` is given what the models file says about each model.
+    fn with_models(vendors: &[&Vendor], settings: FaceConfig, change: impl Fn(&mut Value)) -> Self {
         let names: Vec<String> = ('a'..).take(vendors.len()).map(String::from).collect();
         let channels: serde_json::Map<_, _> = names
             .iter()
             .zip(vendors)
             .map(|(name, vendor)| (name.clone(), json!({ "url": format!("http://{}/v1", vendor.address) })))
             .collect();
-        let models: Vec<_> = names
-            .iter()
-            .map(|name| json!({ "name": name, "channel": name, "model": format!("vendors-{name}") }))
-            .collect();
+        let model = |name: &String| {
+            let mut model = json!({ "name": name, "channel": name, "model": format!("vendors-{name}") });
+            change(&mut model);
+            model
+        };
+        let models: Vec<_> = names.iter().map(model).collect();
         let file: ModelsFile = serde_json::from_value(json!({ "channels": channels, "models": models })).unwrap();
         let resolved = resolve(&file, &|_| None, &|_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
         let clock: Arc<dyn Clock> = Arc::new(Epoch);
@@ -253,4 +260,30 @@ async fn a_stream_whose_first_word_takes_long_is_kept_alive_by_comments() {
         got.push_str(&String::from_utf8_lossy(&some[..n]));
     }
     assert!(got.starts_with("HTTP/1.1 200 OK\r\n") && got.contains("text/event-stream"), "{got}");
+}
+
+#[tokio::test]
+async fn another_upstream_goes_on_with_an_answer_that_was_cut_where_that_is_wanted_and_possible() {
+    let begun = Vendor::start(|_| {
+        Does::SaysAndCloses(vec![
+            format!("{STREAM}{}", chunk(&word("one "))),
+            chunk(&word("two ")),
+            chunk("data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"lo"),
+        ])
+    })
+    .await;
+    let other =
+        Vendor::start(|_| Does::Says(format!("{STREAM}{}{}0\r\n\r\n", chunk(&word("three")), chunk(FAREWELL)))).await;
+    let house =
+        House::with_models(&[&begun, &other], settings(), |model| model["abilities"] = json!({ "prefill": true }));
+    let body = r#"{"model":"auto","stream":true,"messages":[{"role":"user","content":"count"}]}"#;
+    let got = ask(house.address, "/v1/chat/completions", "x-tidemill-continue: prefill\r\n", body).await;
+    let expected = format!("{}{}\n\n: continued by b\n\n{}{FAREWELL}", word("one "), word("two "), word("three"));
+    assert_eq!(got.body.replace("\n\n\n\n", "\n\n"), expected.replace("\n\n\n\n", "\n\n"));
+    let heard = other.last_heard();
+    let asked: Value = serde_json::from_str(heard.split_once("\r\n\r\n").unwrap().1).unwrap();
+    assert_eq!(asked["messages"][1], json!({ "role": "assistant", "content": "one two " }), "{heard}");
+    // Who does not ask for it is told of the cut.
+    let got = house.chat(&body.replace("auto", "a")).await;
+    assert!(got.body.contains("stream_cut"), "{got:?}");
 }

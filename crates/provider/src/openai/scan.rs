@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use bytes::Bytes;
 use domain::json::{self, NotAnObject};
 use serde_json::value::RawValue;
 
@@ -80,6 +81,18 @@ impl Scan {
         })?;
         Ok(scan)
     }
+
+    /// Returns the request for the rest of an answer that began with `text`: with what was said so far as the last message.
+    /// Nothing where there are no messages.
+    #[must_use]
+    pub fn prefilled(&self, body: &Bytes, text: &str) -> Option<Bytes> {
+        let messages = self.messages.clone()?;
+        let end = messages.end.checked_sub(1).filter(|end| body.get(*end) == Some(&b']'))?;
+        let is_empty = body[messages.start + 1..end].trim_ascii().is_empty();
+        let message = serde_json::json!({ "role": "assistant", "content": text });
+        let message = format!("{}{message}", if is_empty { "" } else { "," });
+        Some([&body[..end], message.as_bytes(), &body[end..]].concat().into())
+    }
 }
 
 /// Returns where in `text` a part of it stands.
@@ -91,6 +104,18 @@ fn span_in(text: &str, part: &RawValue) -> Range<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_that_was_cut_is_asked_for_from_there() {
+        let body = Bytes::from(r#"{"messages":[{"role":"user","content":"hi"}],"model":"a"}"#);
+        let scan = Scan::of(std::str::from_utf8(&body).unwrap()).unwrap();
+        let expected =
+            r#"{"messages":[{"role":"user","content":"hi"},{"content":"say \"so","role":"assistant"}],"model":"a"}"#;
+        let got: serde_json::Value = serde_json::from_slice(&scan.prefilled(&body, "say \"so").unwrap()).unwrap();
+        assert_eq!(got, serde_json::from_str::<serde_json::Value>(expected).unwrap());
+        let body = Bytes::from(r#"{"prompt":"a"}"#);
+        assert!(Scan::of(r#"{"prompt":"a"}"#).unwrap().prefilled(&body, "b").is_none());
+    }
 
     #[test]
     fn a_request_is_looked_through_once() {
