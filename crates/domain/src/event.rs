@@ -7,6 +7,8 @@ use crate::{EndClass, FailureKind, Reason, RecordKey, StepNumber, Timestamp, Usa
 pub enum Waiting {
     /// Every place of the width is taken: the usual state of a busy run.
     Width,
+    /// The limits of the models allow no more requests, or tokens, at this time.
+    Rate,
     /// The upstream asked for a pause.
     Throttled,
     /// The pipeline's own pause after a failure.

@@ -242,7 +242,9 @@ impl Flowing<'_> {
                 && !self.is_behind();
             let next = self.next_timer();
             let shared = Arc::clone(&self.shared);
-            let for_width = self.waiting.as_ref().is_some_and(|wait| wait.at.is_none());
+            // A request that ends may change what the lanes said, whatever it was: it may have used fewer tokens than was
+            // thought.
+            let for_width = self.waiting.is_some();
             let handler = Arc::clone(&self.shared.handler);
             tokio::select! {
                 Some(joined) = self.tasks.join_next() => {

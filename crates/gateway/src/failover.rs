@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::{
     abilities::AllAbilities,
     forward::Forward,
-    lanes::{Lanes, Picked, Place},
+    lanes::{Answered, Lanes, Picked, Place},
 };
 
 /// Sends the request with the permit, and where that fails, to the route's other upstreams that are well and have a
@@ -40,9 +40,14 @@ pub(crate) async fn attempt(
             return Err((Failure::new(FailureKind::Timeout, message), Bytes::new()));
         }
         let upstream = place.upstream;
-        let failed = match asked(forward, abilities, upstream, &request).await {
+        let failed = match asked(forward, abilities, place, &request).await {
             Ok((replied, latency)) => {
-                place.tell(Ok(()));
+                if let Some(hints) = &replied.hints {
+                    place.hint(hints);
+                }
+                // Reading the answer costs more than the rest of this: only where somebody wants to know.
+                let wants_tokens = lanes.wants_tokens(upstream);
+                place.tell(Ok(if wants_tokens { Answered::in_body(&replied.body) } else { Answered::default() }));
                 return Ok(ModelAnswer {
                     body: replied.body,
                     upstream: Arc::clone(&names[upstream]),
@@ -53,14 +58,17 @@ pub(crate) async fn attempt(
             }
             Err(failed) => failed,
         };
-        let cost = place.tell(Err(&failed));
+        if let Some(hints) = &failed.hints {
+            place.hint(hints);
+        }
+        let (cost, need) = (place.tell(Err(&failed)), place.need);
         let may_another_help = is_upstreams_own(failed.failure.kind) && !is_over(&request);
         let told = told(failed, cost, &names[upstream]);
         if !may_another_help {
             return Err(told);
         }
         tried.push(upstream);
-        let Picked::Place(next) = lanes.pick(&request.route, &tried) else { return Err(told) };
+        let Picked::Place(next) = lanes.pick(&request.route, &tried, need) else { return Err(told) };
         // The place of the one that failed is freed here.
         permit = Permit::new(next);
     }
@@ -70,9 +78,10 @@ pub(crate) async fn attempt(
 async fn asked(
     forward: &dyn Forward,
     abilities: &AllAbilities,
-    upstream: usize,
+    place: &Place,
     request: &ModelRequest,
 ) -> Result<(Replied, Duration), Failed> {
+    let upstream = place.upstream;
     let mut asks = abilities.of(upstream);
     let mut refusals: Vec<(Lack, String)> = Vec::new();
     loop {
@@ -91,6 +100,7 @@ async fn asked(
                 let Some(lack) = failed.lacks.filter(|_| !is_over(request)) else { return Err(failed) };
                 let Some(less) = abilities.less(upstream, asks, lack) else { return Err(failed) };
                 asks = less;
+                place.sent_again();
                 refusals.push((lack, failed.failure.message));
             }
         }

@@ -12,7 +12,8 @@ use std::{
 };
 
 use domain::{Cost, Failure, FailureKind, Waiting, ports::NotBefore};
-use provider::Failed;
+use provider::{Failed, Hints};
+use serde::Deserialize;
 use tokio::{
     sync::{Notify, futures::Notified},
     time::Instant,
@@ -22,7 +23,7 @@ use crate::{
     balance::Turns,
     health::{Health, Standing},
     jitter::Jitter,
-    limit::Limit,
+    limit::{How, Limit, Need, Room, Seen, Taken},
     names::Names,
     resolve::{Resolved, listed},
 };
@@ -71,17 +72,51 @@ pub(crate) enum Picked {
 pub(crate) struct Place {
     lanes: Arc<Lanes>,
     pub(crate) upstream: usize,
-    taken: Instant,
+    /// What it was asked for with.
+    pub(crate) need: Need,
+    taken: Taken,
     is_probe: bool,
     is_told: AtomicBool,
 }
 
+/// What is known of an answer when it is whole.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Answered {
+    /// From the place that was taken to the first byte of content, where it came in pieces.
+    pub(crate) first_byte: Option<Duration>,
+    /// Tokens of the answer.
+    pub(crate) output_tokens: Option<u64>,
+    /// Tokens of request and answer.
+    pub(crate) tokens: Option<u64>,
+}
+
+impl Answered {
+    /// Reads the usage in the body of a whole answer. A body that is something else tells nothing.
+    pub(crate) fn in_body(body: &[u8]) -> Self {
+        #[derive(Default, Deserialize)]
+        struct Body {
+            usage: Option<Usage>,
+        }
+        // The members of chat and embeddings, and those of responses.
+        #[derive(Deserialize)]
+        struct Usage {
+            #[serde(alias = "output_tokens")]
+            completion_tokens: Option<u64>,
+            total_tokens: Option<u64>,
+        }
+        let usage = serde_json::from_slice::<Body>(body).unwrap_or_default().usage;
+        let (output_tokens, tokens) = usage.map_or((None, None), |it| (it.completion_tokens, it.total_tokens));
+        Self { first_byte: None, output_tokens, tokens }
+    }
+}
+
 impl Lanes {
     pub(crate) fn new(resolved: &Resolved, seed: u64) -> Self {
+        let now = Instant::now();
         let lane = |upstream: &crate::Upstream| Lane {
             name: Arc::clone(&upstream.name),
             weight: upstream.weight,
-            limit: Limit::new(upstream.max_in_flight),
+            limit: Limit::new(upstream.max_in_flight, &upstream.limits, now),
             health: Health::new(),
         };
         let route = |route: &crate::Route| Route {
@@ -113,8 +148,13 @@ impl Lanes {
         self.freed.notified()
     }
 
+    /// Returns whether somebody looks at the tokens of this upstream's answers.
+    pub(crate) fn wants_tokens(&self, upstream: usize) -> bool {
+        self.state().lanes[upstream].limit.wants_tokens()
+    }
+
     /// Takes a place at an upstream of `route` other than those in `tried`.
-    pub(crate) fn pick(self: &Arc<Self>, route: &str, tried: &[usize]) -> Picked {
+    pub(crate) fn pick(self: &Arc<Self>, route: &str, tried: &[usize], need: Need) -> Picked {
         let now = Instant::now();
         let Some(number) = self.names.find(route) else {
             let state = self.state();
@@ -128,11 +168,11 @@ impl Lanes {
         let candidates = members.iter().enumerate().filter(|(_, upstream)| {
             let lane = &lanes[**upstream];
             let may_be_asked = matches!(lane.health.standing(now), Standing::Well | Standing::ProbeDue);
-            may_be_asked && lane.limit.has_place() && !tried.contains(upstream)
+            may_be_asked && !tried.contains(upstream) && lane.limit.room(need, now) == Room::Free
         });
         let weighted = candidates.map(|(position, upstream)| (position, lanes[*upstream].weight));
         let Some(position) = turns.choose(weighted) else {
-            return refusal(members.iter().map(|upstream| &lanes[*upstream]), self.outage, now);
+            return refusal(members.iter().map(|upstream| &lanes[*upstream]), need, self.outage, now);
         };
         let upstream = members[position];
         let lane = &mut lanes[upstream];
@@ -140,22 +180,30 @@ impl Lanes {
         if is_probe {
             lane.health.begin_probe();
         }
-        lane.limit.take();
+        let taken = lane.limit.take(need, now);
         let lanes = Arc::clone(self);
-        Picked::Place(Place { lanes, upstream, taken: now, is_probe, is_told: AtomicBool::new(false) })
+        Picked::Place(Place { lanes, upstream, need, taken, is_probe, is_told: AtomicBool::new(false) })
     }
 }
 
-/// Says why none of the route's upstreams can be asked now.
-fn refusal<'a>(lanes: impl Iterator<Item = &'a Lane> + Clone, outage: Duration, now: Instant) -> Picked {
+/// Says why none of the route's upstreams can be asked now, and when one perhaps can.
+fn refusal<'a>(lanes: impl Iterator<Item = &'a Lane> + Clone, need: Need, outage: Duration, now: Instant) -> Picked {
     let mut earliest: Option<(Instant, Waiting)> = None;
     let mut probed: Option<&Lane> = None;
+    let (mut is_full, mut is_limited) = (false, false);
     for lane in lanes.clone() {
         let (at, reason) = match lane.health.standing(now) {
-            // It has no place; one that is freed tells so.
-            Standing::Well | Standing::ProbeDue => {
-                return Picked::NotBefore(NotBefore { at: None, reason: Waiting::Width });
-            }
+            Standing::Well | Standing::ProbeDue => match lane.limit.room(need, now) {
+                Room::At(at) => {
+                    is_limited = true;
+                    (at, Waiting::Rate)
+                }
+                // A place that is freed is told. (Free is one that was tried before.)
+                Room::Full | Room::Free => {
+                    is_full = true;
+                    continue;
+                }
+            },
             Standing::CoolsUntil(at) => (at, Waiting::Throttled),
             Standing::OpenUntil(Some(at)) => (at, Waiting::Outage(lane.trouble(now))),
             Standing::OpenUntil(None) => {
@@ -167,6 +215,11 @@ fn refusal<'a>(lanes: impl Iterator<Item = &'a Lane> + Clone, outage: Duration, 
         if earliest.as_ref().is_none_or(|(earliest, _)| at < *earliest) {
             earliest = Some((at, reason));
         }
+    }
+    if is_full || is_limited {
+        // One that is busy is well: that others are not is no reason to speak of.
+        let reason = if is_full { Waiting::Width } else { Waiting::Rate };
+        return Picked::NotBefore(NotBefore { at: earliest.map(|(at, _)| at.into_std()), reason });
     }
     let is_over = |lane: &Lane| {
         let too_long = lane.health.troubled_since().is_some_and(|since| now - since >= outage);
@@ -214,31 +267,64 @@ impl Place {
         Arc::ptr_eq(&self.lanes, lanes)
     }
 
-    /// Tells how the request in this place ended; returns who pays where it failed.
-    pub(crate) fn tell(&self, result: Result<(), &Failed>) -> Cost {
+    /// Another request was sent in this place.
+    pub(crate) fn sent_again(&self) {
+        self.lanes.state().lanes[self.upstream].limit.again(Instant::now());
+    }
+
+    /// Takes over what the upstream says about its limits.
+    pub(crate) fn hint(&self, hints: &Hints) {
+        self.lanes.state().lanes[self.upstream].limit.hint(hints, Instant::now());
+    }
+
+    /// Tells how the request in this place ended, which frees it; returns who pays where it failed. It is told once.
+    pub(crate) fn tell(&self, result: Result<Answered, &Failed>) -> Cost {
         let mut state = self.lanes.state();
         let State { lanes, jitter, .. } = &mut *state;
-        let health = &mut lanes[self.upstream].health;
-        self.is_told.store(true, Ordering::Relaxed);
+        let lane = &mut lanes[self.upstream];
+        let now = Instant::now();
+        let is_first = !self.is_told.swap(true, Ordering::Relaxed);
+        let is_absorbed = is_first && lane.limit.ended(&self.taken, &seen(result), now);
+        let is_well = lane.health.standing(now) == Standing::Well;
         match result {
-            Ok(()) => {
-                health.answered();
+            Ok(_) => {
+                lane.health.answered();
                 Cost::Record
             }
-            Err(failed) => health.failed(failed, self.is_probe, self.taken, Instant::now(), jitter),
+            // Fewer are sent from now on; as long as that may be all that it takes, those few go on.
+            Err(failed) if is_absorbed && is_well && failed.failure.retry_after_ms.is_none() => Cost::Lane,
+            Err(failed) => lane.health.failed(failed, self.is_probe, self.taken.at, now, jitter),
         }
     }
 }
 
+fn seen(result: Result<Answered, &Failed>) -> Seen {
+    let (how, Answered { first_byte, output_tokens, tokens }) = match result {
+        Ok(answered) => (How::Answered, answered),
+        Err(failed) => {
+            let how = match failed.failure.kind {
+                FailureKind::Throttled => How::Throttled,
+                FailureKind::Unavailable | FailureKind::Timeout => How::Fault,
+                // The request was wrong, or the key: that says nothing about what the upstream can take.
+                _ => How::Cancelled,
+            };
+            (how, Answered::default())
+        }
+    };
+    Seen { how, first_byte, output_tokens, tokens }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut state = self.lanes.state();
-        let lane = &mut state.lanes[self.upstream];
-        lane.limit.free();
-        if self.is_probe && !self.is_told.load(Ordering::Relaxed) {
-            lane.health.abandon_probe();
+        if !self.is_told.load(Ordering::Relaxed) {
+            let mut state = self.lanes.state();
+            let lane = &mut state.lanes[self.upstream];
+            let seen = Seen { how: How::Cancelled, first_byte: None, output_tokens: None, tokens: None };
+            lane.limit.ended(&self.taken, &seen, Instant::now());
+            if self.is_probe {
+                lane.health.abandon_probe();
+            }
         }
-        drop(state);
         // All who wait look again, since what they wait for may differ; and one that was refused but does not wait yet
         // finds the word when it begins to.
         self.lanes.freed.notify_waiters();

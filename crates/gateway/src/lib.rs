@@ -42,8 +42,8 @@ pub use abilities::{Learned, Notice};
 pub use client::Gateway;
 pub use config::{
     AbilitySettings, Amount, Channel, Choose, Count, FaceClass, FaceKeySettings, FaceSettings, FromEnvironment,
-    HedgeSettings, HttpVersion, JsonSupport, Key, LogFormat, LogSettings, Model, ModelsFile, NameSettings, PriceTag,
-    QueueSettings, RouteSettings, RouteTo, Setting, Share, Size, Span, TokenizerName,
+    HedgeSettings, HttpVersion, JsonSupport, Key, LogFormat, LogSettings, MaxInFlight, Model, ModelsFile, NameSettings,
+    PriceTag, QueueSettings, Rate, RateLimits, RouteSettings, RouteTo, Setting, Share, Size, Span, TokenizerName,
 };
 pub use forward::Forward;
 pub use names::Names;

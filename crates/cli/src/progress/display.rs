@@ -155,7 +155,7 @@ fn instead(now: &Standing) -> &'static str {
         Phase::Draining => "draining",
         Phase::Finishing => "finishing",
         Phase::Waiting => match now.waiting_for.as_ref().map(|wait| wait.reason.as_str()) {
-            Some("throttled") => "throttled",
+            Some("throttled" | "rate") => "throttled",
             Some("pause") => "pause",
             Some("outage") => "outage",
             Some("parked") => "parked",

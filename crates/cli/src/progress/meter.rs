@@ -168,6 +168,9 @@ fn waiting_for(wait: &Waiting, until: Option<Timestamp>, now: Timestamp) -> Opti
     let (reason, detail) = match wait {
         // A run that is as wide as it may be is busy, and waits for nothing that anybody could do something about.
         Waiting::Width => return None,
+        // Nor does one that goes as fast as its models' limits allow, unless the next request is far off.
+        Waiting::Rate if until.is_none_or(|until| until.0.saturating_sub(now.0) < 2_000) => return None,
+        Waiting::Rate => ("rate", None),
         Waiting::Throttled => ("throttled", None),
         Waiting::Pause => ("pause", None),
         Waiting::Outage(what) => ("outage", Some(what.clone())),

@@ -142,7 +142,7 @@ pub(crate) struct LatencyMs {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct WaitingFor {
-    /// One of `throttled`, `pause`, `outage`, `backoff`, `parked`, `paused`.
+    /// One of `rate`, `throttled`, `pause`, `outage`, `backoff`, `parked`, `paused`.
     pub(crate) reason: String,
     /// More of it, in words.
     pub(crate) detail: Option<String>,

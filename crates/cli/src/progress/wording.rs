@@ -115,6 +115,7 @@ pub(super) fn instead(now: &Standing) -> Option<(String, Option<String>)> {
 
 fn waiting(wait: &WaitingFor) -> String {
     let why = match wait.reason.as_str() {
+        "rate" => "the models' limits allow the next request later",
         "throttled" => "the model asked us to slow down",
         "pause" => "the pipeline's pause after a failure",
         "outage" => "no model can be reached",

@@ -43,7 +43,8 @@ impl fmt::Debug for Permit {
 /// Why an attempt cannot start now.
 #[derive(Clone, Debug)]
 pub struct NotBefore {
-    /// When to ask again; `None` when that is told by an event (a freed place) alone.
+    /// When to ask again at the latest; `None` when that is told by an event (a freed place) alone, which may also come
+    /// before that time.
     pub at: Option<Instant>,
     /// The reason, for people.
     pub reason: Waiting,
@@ -65,7 +66,7 @@ pub enum Reserve {
 pub struct Reservation<'a> {
     /// The requested name.
     pub route: &'a str,
-    /// An estimate of the tokens.
+    /// An estimate of the request's tokens. What answers use besides is learned where it matters.
     pub tokens: u32,
     /// Who asks.
     pub class: Class,
@@ -119,7 +120,7 @@ pub trait ModelClient: Send + Sync {
     /// Asks for the right to send a request now.
     fn reserve(&self, ask: &Reservation<'_>) -> Reserve;
 
-    /// Ends when a reservation that was refused for width may succeed.
+    /// Ends when a reservation that was refused may succeed, because a request ended.
     fn width_freed(&self) -> BoxFuture<'_, ()>;
 
     /// Sends the request with the permit that was reserved for it, and frees the place when the answer has arrived.

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Count, Key, PriceTag, Span};
+use super::{Count, Key, MaxInFlight, PriceTag, RateLimits, Span};
 
 /// A weighted place on a channel.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -27,9 +27,11 @@ pub struct Model {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Key>,
     /// How many requests may be in flight.
-    #[serde(default = "max_in_flight")]
-    #[schemars(range(min = 1, max = 100_000))]
-    pub max_in_flight: usize,
+    #[serde(default)]
+    pub max_in_flight: MaxInFlight,
+    /// What its vendor allows in a time.
+    #[serde(default)]
+    pub limits: RateLimits,
     /// How many of a route's requests it gets, in proportion to the other models there. With 0 it is asked only under its
     /// own names.
     #[serde(default = "weight")]
@@ -90,10 +92,6 @@ pub enum TokenizerName {
     O200kBase,
     /// OpenAI's of 2023: gpt-4, gpt-3.5-turbo, text-embedding-3.
     Cl100kBase,
-}
-
-fn max_in_flight() -> usize {
-    64
 }
 
 fn weight() -> u32 {

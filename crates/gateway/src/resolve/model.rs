@@ -7,7 +7,7 @@ use provider::{OpenAi, transport::Connecting};
 use serde_json::Value;
 
 use super::{Resolver, channel::Line, listed, model_path};
-use crate::config::{AbilitySettings, Count, JsonSupport, Key, Model, Span};
+use crate::config::{AbilitySettings, Count, JsonSupport, Key, MaxInFlight, Model, RateLimits, Span};
 
 /// Members of a request that are the request itself.
 const NEVER_DEFAULT: [&str; 5] = ["model", "messages", "input", "prompt", "stream"];
@@ -38,7 +38,9 @@ pub struct Upstream {
     /// Members of a request that are put in where it has none of that name.
     pub defaults: BTreeMap<String, Value>,
     /// How many requests may be in flight.
-    pub max_in_flight: usize,
+    pub max_in_flight: MaxInFlight,
+    /// What its vendor allows in a time.
+    pub limits: RateLimits,
     /// Its share of a route; with 0 it is asked only under its own names.
     pub weight: u32,
 }
@@ -84,9 +86,14 @@ impl Resolver<'_> {
             self.mistake(&model_path(index, "channel"), format!("there is no channel `{}`", model.channel), help);
             return None;
         };
-        if model.max_in_flight == 0 {
-            let name = "max_in_flight";
-            self.mistake(&model_path(index, name), format!("`{name}` must be at least 1"), None);
+        if let Some(message) = model.max_in_flight.mistake() {
+            self.mistake(&model_path(index, "max_in_flight"), message, None);
+        }
+        for key in model.limits.mistakes() {
+            let mut path = model_path(index, "limits");
+            path.push(key.to_owned());
+            let help = "any number above 0 will do, such as `0.1`; without a limit leave it out".to_owned();
+            self.mistake(&path, format!("`{key}` must be above 0"), Some(help));
         }
         for mistake in model.price.iter().filter_map(|price| price.price().err()).flatten() {
             let mut path = model_path(index, "price");
@@ -122,6 +129,7 @@ impl Resolver<'_> {
                 abilities: Declared::new(model.abilities),
                 defaults: model.defaults.clone(),
                 max_in_flight: model.max_in_flight,
+                limits: model.limits,
                 weight: model.weight,
             }),
             Err(e) => {

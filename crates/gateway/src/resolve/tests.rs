@@ -2,6 +2,7 @@ use provider::transport::{Authorities, Connecting, HttpVersion, Proxy};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::config::MaxInFlight;
 
 /// An authority that signs nothing.
 const CERTIFICATE: &str = "\
@@ -50,7 +51,7 @@ fn names_lead_to_models() {
     let found: BTreeMap<&str, Vec<usize>> =
         resolved.routes.iter().map(|route| (&*route.name, route.members.clone())).collect();
     assert_eq!(found, expected.into());
-    assert_eq!((resolved.upstreams[0].weight, resolved.upstreams[1].max_in_flight), (3, 64));
+    assert_eq!((resolved.upstreams[0].weight, resolved.upstreams[1].max_in_flight), (3, MaxInFlight::Fixed(64)));
 
     let resolved = run(json!({ "channels": channels, "models": models, "routes": { "auto": ["two"] } })).unwrap();
     assert_eq!(resolved.route("auto").unwrap().members, [1]);
