@@ -89,4 +89,6 @@ impl fmt::Debug for Gateway {
 }
 
 #[cfg(test)]
+mod rates;
+#[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -25,6 +25,7 @@ use crate::{
     jitter::Jitter,
     limit::{How, Limit, Need, Room, Seen, Taken},
     names::Names,
+    queue::Queue,
     resolve::{Resolved, listed},
 };
 
@@ -34,6 +35,8 @@ pub(crate) struct Lanes {
     names: Names,
     state: Mutex<State>,
     freed: Notify,
+    /// The waiting line of the HTTP face, where there is one.
+    queue: OnceLock<Weak<Queue>>,
     outage: Duration,
 }
 
@@ -65,6 +68,15 @@ pub(crate) enum Picked {
     Place(Place),
     NotBefore(NotBefore),
     Closed(Failure),
+}
+
+/// How many requests per second a route takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// By its limits; infinite where there is a model without.
+    pub(crate) allowed: f64,
+    /// By its limits, and by what its places turned over lately.
+    pub(crate) expected: f64,
 }
 
 /// A place at an upstream. Dropping it frees it.
@@ -130,7 +142,8 @@ impl Lanes {
             jitter: Jitter::new(seed),
         };
         let names = resolved.names.clone();
-        Self { names, state: Mutex::new(state), freed: Notify::new(), outage: resolved.outage }
+        let (state, freed, queue) = (Mutex::new(state), Notify::new(), OnceLock::new());
+        Self { names, state, freed, queue, outage: resolved.outage }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -139,7 +152,41 @@ impl Lanes {
     }
 
     pub(crate) fn knows(&self, route: &str) -> bool {
-        self.names.find(route).is_some()
+        self.route(route).is_some()
+    }
+
+    /// Returns the number of the route that a requested name leads to.
+    pub(crate) fn route(&self, asked: &str) -> Option<usize> {
+        self.names.find(asked)
+    }
+
+    /// Says that a requested name leads nowhere, and which ones lead somewhere.
+    pub(crate) fn unknown(&self, asked: &str) -> Failure {
+        let state = self.state();
+        let names: Vec<&str> = state.routes.iter().map(|route| &*route.name).collect();
+        let message = format!("there is no model or route `{asked}`; there are {}", listed(&names));
+        Failure::new(FailureKind::Rejected, message)
+    }
+
+    pub(crate) fn n_routes(&self) -> usize {
+        self.state().routes.len()
+    }
+
+    /// From now on whoever frees a place tells `queue`.
+    pub(crate) fn hand_places_to(&self, queue: Weak<Queue>) {
+        // A second line would take turns with the first; there is none.
+        let _ = self.queue.set(queue);
+    }
+
+    /// Returns how many requests per second a route's upstreams can be expected to take, when they are well.
+    pub(crate) fn pace(&self, route: usize) -> Pace {
+        let (state, now) = (self.state(), Instant::now());
+        let lanes = state.routes[route].members.iter().map(|member| &state.lanes[*member]);
+        let alive = lanes.filter(|lane| lane.health.standing(now) != Standing::Dead);
+        alive.fold(Pace { allowed: 0.0, expected: 0.0 }, |sum, Lane { limit, .. }| Pace {
+            allowed: sum.allowed + limit.allowed(),
+            expected: sum.expected + limit.pace(),
+        })
     }
 
     /// Ends when a place was freed. The wait begins with the call, not with the first poll: who calls this before asking
@@ -155,13 +202,15 @@ impl Lanes {
 
     /// Takes a place at an upstream of `route` other than those in `tried`.
     pub(crate) fn pick(self: &Arc<Self>, route: &str, tried: &[usize], need: Need) -> Picked {
+        match self.route(route) {
+            Some(number) => self.pick_in(number, tried, need),
+            None => Picked::Closed(self.unknown(route)),
+        }
+    }
+
+    /// The same, with the number of the route.
+    pub(crate) fn pick_in(self: &Arc<Self>, number: usize, tried: &[usize], need: Need) -> Picked {
         let now = Instant::now();
-        let Some(number) = self.names.find(route) else {
-            let state = self.state();
-            let names: Vec<&str> = state.routes.iter().map(|route| &*route.name).collect();
-            let message = format!("there is no model or route `{route}`; there are {}", listed(&names));
-            return Picked::Closed(Failure::new(FailureKind::Rejected, message));
-        };
         let mut state = self.state();
         let State { lanes, routes, .. } = &mut *state;
         let Route { members, turns, .. } = &mut routes[number];
@@ -286,7 +335,7 @@ impl Place {
         let is_first = !self.is_told.swap(true, Ordering::Relaxed);
         let is_absorbed = is_first && lane.limit.ended(&self.taken, &seen(result), now);
         let is_well = lane.health.standing(now) == Standing::Well;
-        match result {
+        let cost = match result {
             Ok(_) => {
                 lane.health.answered();
                 Cost::Record
@@ -294,7 +343,22 @@ impl Place {
             // Fewer are sent from now on; as long as that may be all that it takes, those few go on.
             Err(failed) if is_absorbed && is_well && failed.failure.retry_after_ms.is_none() => Cost::Lane,
             Err(failed) => lane.health.failed(failed, self.is_probe, self.taken.at, now, jitter),
+        };
+        drop(state);
+        if is_first {
+            self.hand_on();
         }
+        cost
+    }
+
+    fn hand_on(&self) {
+        if let Some(queue) = self.lanes.queue.get().and_then(Weak::upgrade) {
+            queue.freed();
+        }
+        // All who wait look again, since what they wait for may differ; and one that was refused but does not wait yet
+        // finds the word when it begins to.
+        self.lanes.freed.notify_waiters();
+        self.lanes.freed.notify_one();
     }
 }
 
@@ -316,18 +380,17 @@ fn seen(result: Result<Answered, &Failed>) -> Seen {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if !self.is_told.load(Ordering::Relaxed) {
-            let mut state = self.lanes.state();
-            let lane = &mut state.lanes[self.upstream];
-            let seen = Seen { how: How::Cancelled, first_byte: None, output_tokens: None, tokens: None };
-            lane.limit.ended(&self.taken, &seen, Instant::now());
-            if self.is_probe {
-                lane.health.abandon_probe();
-            }
+        if self.is_told.load(Ordering::Relaxed) {
+            return;
         }
-        // All who wait look again, since what they wait for may differ; and one that was refused but does not wait yet
-        // finds the word when it begins to.
-        self.lanes.freed.notify_waiters();
-        self.lanes.freed.notify_one();
+        let mut state = self.lanes.state();
+        let lane = &mut state.lanes[self.upstream];
+        let seen = Seen { how: How::Cancelled, first_byte: None, output_tokens: None, tokens: None };
+        lane.limit.ended(&self.taken, &seen, Instant::now());
+        if self.is_probe {
+            lane.health.abandon_probe();
+        }
+        drop(state);
+        self.hand_on();
     }
 }

@@ -3,14 +3,15 @@
 //! A request names a route; a route leads to models; a model is a weighted place on a channel. This crate knows the
 //! state of every such upstream (its width, its health, its turn) and keeps it to itself: engine and work see a
 //! [`domain::ports::ModelClient`] that gives a permit or says when and why not. It fails over between upstreams within
-//! one attempt and never asks twice over time; it speaks no wire format (that is `provider`) and keeps no queue (the
-//! engine's ready queue is the only one).
+//! one attempt and never asks twice over time; it speaks no wire format (that is `provider`), and for the engine it
+//! keeps no queue: the engine has one.
 //!
 //! In the order of a request's life:
 //!
 //! - `config`, `resolve`: what the models file says, and what comes of it
 //! - `names`: from a requested name to a route
 //! - `client`: the port; `reserve` before a request, `complete` with it
+//! - `queue`: the waiting line before the lanes, for the HTTP face alone
 //! - `lanes`: the state of all upstreams; `limit`, `health`, `balance` say whether one has a place, is well, has its turn
 //! - `failover`, `forward`: one upstream after the other, each asked once
 //! - `abilities`: what an upstream turns out not to take, and is not asked for again
@@ -36,6 +37,8 @@ mod jitter;
 mod lanes;
 mod limit;
 mod names;
+#[cfg_attr(not(test), expect(dead_code, reason = "the HTTP face asks"))]
+mod queue;
 mod resolve;
 
 pub use abilities::{Learned, Notice};

@@ -194,19 +194,17 @@ impl Limit {
     }
 
     /// Returns how many may be in flight now, and how many are.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the waiting line asks"))]
+    #[cfg_attr(not(test), expect(dead_code, reason = "the admin pages ask"))]
     pub(crate) fn width(&self) -> (usize, usize) {
         (self.width.places(), self.in_flight)
     }
 
     /// Returns the requests per second that the rates allow in the long run.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the waiting line asks"))]
     pub(crate) fn allowed(&self) -> f64 {
         self.allowed
     }
 
     /// Returns the requests per second that can be expected of it: what its places turn over, where the rates allow it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the waiting line asks"))]
     pub(crate) fn pace(&self) -> f64 {
         // Before the first answer a second is as good a guess as any.
         let service = self.service.mean().unwrap_or(1.0).max(1e-3);
