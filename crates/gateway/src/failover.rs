@@ -47,7 +47,8 @@ pub(crate) async fn attempt(
                 }
                 // Reading the answer costs more than the rest of this: only where somebody wants to know.
                 let wants_tokens = lanes.wants_tokens(upstream);
-                place.tell(Ok(if wants_tokens { Answered::in_body(&replied.body) } else { Answered::default() }));
+                let usage = wants_tokens.then(|| provider::watch::usage_in(&replied.body)).flatten();
+                place.tell(Ok(Answered { first_byte: None, usage }));
                 return Ok(ModelAnswer {
                     body: replied.body,
                     upstream: Arc::clone(&names[upstream]),
@@ -68,7 +69,7 @@ pub(crate) async fn attempt(
             return Err(told);
         }
         tried.push(upstream);
-        let Picked::Place(next) = lanes.pick(&request.route, &tried, need) else { return Err(told) };
+        let Picked::Place(next) = lanes.pick_for(&request.route, &tried, need) else { return Err(told) };
         // The place of the one that failed is freed here.
         permit = Permit::new(next);
     }

@@ -11,9 +11,8 @@ use std::{
     time::Duration,
 };
 
-use domain::{Cost, Failure, FailureKind, Waiting, ports::NotBefore};
+use domain::{Cost, Failure, FailureKind, Usage, Waiting, ports::NotBefore};
 use provider::{Failed, Hints};
-use serde::Deserialize;
 use tokio::{
     sync::{Notify, futures::Notified},
     time::Instant,
@@ -94,32 +93,10 @@ pub(crate) struct Place {
 /// What is known of an answer when it is whole.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Answered {
-    /// From the place that was taken to the first byte of content, where it came in pieces.
-    pub(crate) first_byte: Option<Duration>,
-    /// Tokens of the answer.
-    pub(crate) output_tokens: Option<u64>,
-    /// Tokens of request and answer.
-    pub(crate) tokens: Option<u64>,
-}
-
-impl Answered {
-    /// Reads the usage in the body of a whole answer. A body that is something else tells nothing.
-    pub(crate) fn in_body(body: &[u8]) -> Self {
-        #[derive(Default, Deserialize)]
-        struct Body {
-            usage: Option<Usage>,
-        }
-        // The members of chat and embeddings, and those of responses.
-        #[derive(Deserialize)]
-        struct Usage {
-            #[serde(alias = "output_tokens")]
-            completion_tokens: Option<u64>,
-            total_tokens: Option<u64>,
-        }
-        let usage = serde_json::from_slice::<Body>(body).unwrap_or_default().usage;
-        let (output_tokens, tokens) = usage.map_or((None, None), |it| (it.completion_tokens, it.total_tokens));
-        Self { first_byte: None, output_tokens, tokens }
-    }
+    /// When the first of it came, where it came in pieces.
+    pub(crate) first_byte: Option<Instant>,
+    /// What it cost, where that was said.
+    pub(crate) usage: Option<Usage>,
 }
 
 impl Lanes {
@@ -200,8 +177,13 @@ impl Lanes {
         self.state().lanes[upstream].limit.wants_tokens()
     }
 
+    /// Takes a place at an upstream of `route` other than those in `tried`, for a request of which nothing is known.
+    pub(crate) fn pick(self: &Arc<Self>, route: &str, tried: &[usize]) -> Picked {
+        self.pick_for(route, tried, Need::default())
+    }
+
     /// Takes a place at an upstream of `route` other than those in `tried`.
-    pub(crate) fn pick(self: &Arc<Self>, route: &str, tried: &[usize], need: Need) -> Picked {
+    pub(crate) fn pick_for(self: &Arc<Self>, route: &str, tried: &[usize], need: Need) -> Picked {
         match self.route(route) {
             Some(number) => self.pick_in(number, tried, need),
             None => Picked::Closed(self.unknown(route)),
@@ -333,7 +315,7 @@ impl Place {
         let lane = &mut lanes[self.upstream];
         let now = Instant::now();
         let is_first = !self.is_told.swap(true, Ordering::Relaxed);
-        let is_absorbed = is_first && lane.limit.ended(&self.taken, &seen(result), now);
+        let is_absorbed = is_first && lane.limit.ended(&self.taken, &seen(&self.taken, result), now);
         let is_well = lane.health.standing(now) == Standing::Well;
         let cost = match result {
             Ok(_) => {
@@ -362,20 +344,23 @@ impl Place {
     }
 }
 
-fn seen(result: Result<Answered, &Failed>) -> Seen {
-    let (how, Answered { first_byte, output_tokens, tokens }) = match result {
-        Ok(answered) => (How::Answered, answered),
-        Err(failed) => {
-            let how = match failed.failure.kind {
-                FailureKind::Throttled => How::Throttled,
-                FailureKind::Unavailable | FailureKind::Timeout => How::Fault,
-                // The request was wrong, or the key: that says nothing about what the upstream can take.
-                _ => How::Cancelled,
-            };
-            (how, Answered::default())
-        }
+fn seen(taken: &Taken, result: Result<Answered, &Failed>) -> Seen {
+    let how = match result {
+        Ok(_) => How::Answered,
+        Err(failed) => match failed.failure.kind {
+            FailureKind::Throttled => How::Throttled,
+            FailureKind::Unavailable | FailureKind::Timeout => How::Fault,
+            // The request was wrong, or the key: that says nothing about what the upstream can take.
+            _ => How::Cancelled,
+        },
     };
-    Seen { how, first_byte, output_tokens, tokens }
+    let Answered { first_byte, usage } = result.unwrap_or_default();
+    Seen {
+        how,
+        first_byte: first_byte.map(|at| at.saturating_duration_since(taken.at)),
+        output_tokens: usage.map(|usage| usage.completion_tokens),
+        tokens: usage.map(|usage| usage.total()),
+    }
 }
 
 impl Drop for Place {

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     failover::is_upstreams_own,
-    lanes::{Picked, Place},
+    lanes::{self, Picked, Place},
 };
 
 /// A whole answer that is longer is handed on as it comes.
@@ -127,8 +127,8 @@ pub(super) async fn relay_from(
         account.waited += sent.elapsed();
         let broken = match began {
             Ok(Begins::Whole(own)) => {
-                place.tell(Ok(()));
                 account.usage = provider::watch::usage_in(&own.body);
+                place.tell(Ok(lanes::Answered { first_byte: None, usage: account.usage }));
                 return Ok(Answered::Whole(own));
             }
             Ok(Begins::Pieces { status, headers, front, answering, watch }) => {
@@ -138,6 +138,9 @@ pub(super) async fn relay_from(
             Err(broken) => broken,
         };
         let Broken { failed, own } = *broken;
+        if let Some(hints) = &failed.hints {
+            place.hint(hints);
+        }
         place.tell(Err(&failed));
         account.trouble = Some(format!("`{}`: {}", way.name, failed.failure.message));
         if !is_upstreams_own(failed.failure.kind) {

@@ -29,7 +29,7 @@ use super::{
     problem::Problem,
     relay::{self, Answered, Begun, Refused},
 };
-use crate::lanes::Place;
+use crate::lanes::{self, Place};
 
 /// A comment, which says that somebody is still there. <https://html.spec.whatwg.org/multipage/server-sent-events.html>
 const STILL_THERE: &[u8] = b": keep-alive\n\n";
@@ -306,7 +306,9 @@ impl Forwarding {
                 done = [gap, DONE].concat().into();
             }
         }
-        place.tell(Ok(()));
+        let since = self.account.as_ref().and_then(|account| account.first_byte);
+        let first_byte = since.map(|since| self.ask.began + since);
+        place.tell(Ok(lanes::Answered { first_byte, usage }));
         if let Some(account) = &mut self.account {
             account.usage = usage;
             account.outcome = Outcome::Answered;

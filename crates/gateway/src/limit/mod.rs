@@ -7,6 +7,7 @@
 mod bucket;
 mod vendor;
 mod width;
+mod yardstick;
 
 use std::time::Duration;
 
@@ -66,10 +67,8 @@ pub(crate) struct Seen {
     /// How it ended.
     pub(crate) how: How,
     /// From the place that was taken to the first byte of content, where it came in pieces.
-    #[expect(dead_code, reason = "the adaptive width asks")]
     pub(crate) first_byte: Option<Duration>,
     /// Tokens of the answer.
-    #[expect(dead_code, reason = "the adaptive width asks")]
     pub(crate) output_tokens: Option<u64>,
     /// Tokens of request and answer.
     pub(crate) tokens: Option<u64>,
