@@ -35,14 +35,12 @@ impl Stream {
         n_bytes: usize,
     ) -> Poll<io::Result<usize>> {
         match self {
-            Self::Plain(tcp) => loop {
+            Self::Plain(tcp) => {
                 ready!(tcp.poll_read_ready(cx))?;
                 buffer.reserve(n_bytes);
-                match tcp.try_read_buf(buffer) {
-                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                    read => return Poll::Ready(read),
-                }
-            },
+                // Read in this way a part of the room tells that there is no more, and the system is not asked once again.
+                pin!(tcp.read_buf(buffer)).poll(cx)
+            }
             Self::Tls(tls) => {
                 buffer.reserve(n_bytes);
                 // A future that keeps nothing between two polls, so it can be made anew for each.
