@@ -10,6 +10,7 @@ use provider::Scan;
 use tokio::time::Instant;
 
 use super::{endpoint::Call, guard::Client, live::Serving, problem::Problem};
+use crate::limit::Need;
 
 /// Headers that belong to a connection and not to a message (RFC 9110 section 7.6.1), and those that are ours.
 const OURS: [HeaderName; 14] = [
@@ -120,10 +121,11 @@ impl Ask {
         Ok(Self { call, method, model, scan, body, headers: headers.clone(), id: id.clone(), ..*self })
     }
 
-    /// Estimates its tokens: four bytes of text are about one, and its answer may be as long as it says.
-    pub(super) fn tokens(&self) -> u64 {
+    /// Returns what it wants of an upstream. Four bytes of text are about one token, and its answer may be as long as it
+    /// says.
+    pub(super) fn need(&self) -> Need {
         let answer = self.scan.as_ref().and_then(|scan| scan.max_tokens).unwrap_or(0);
-        self.body.len() as u64 / 4 + answer
+        Need { tokens: self.body.len() as u64 / 4 + answer }
     }
 }
 

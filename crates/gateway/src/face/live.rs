@@ -25,6 +25,7 @@ use crate::{
     FaceConfig, Resolved,
     client::Gateway,
     lanes::{Picked, Place},
+    queue::Queue,
 };
 
 /// One configuration, with the state of its upstreams. Requests that began with it end with it.
@@ -36,6 +37,7 @@ pub struct Serving {
     pub(super) since: Timestamp,
     pub(super) audience: Arc<dyn Audience>,
     pub(super) ids: Ids,
+    pub(super) queue: Arc<Queue>,
 }
 
 /// How an upstream is asked.
@@ -94,7 +96,9 @@ impl Serving {
         };
         let keys = KeyRing::new(&settings.keys);
         let ways = resolved.upstreams.iter().map(way).collect();
-        Self { gateway, ways, settings, keys, since, audience: Arc::new(NoAudience), ids: Ids::new(since.0) }
+        let queue = Queue::new(Arc::clone(gateway.lanes()), settings.queue_length, settings.queue_wait);
+        let (audience, ids) = (Arc::new(NoAudience), Ids::new(since.0));
+        Self { gateway, ways, settings, keys, since, audience, ids, queue }
     }
 
     /// Returns whether clients must show a key.
@@ -109,18 +113,24 @@ impl Serving {
         Self { audience, ..self }
     }
 
-    /// Gets a place for a request.
+    /// Gets a place for a request, or waits for one in line.
+    ///
+    /// # Errors
+    /// Why there is none, and when to ask again.
     pub(super) async fn place(&self, ask: &Ask) -> Result<Place, Problem> {
-        match self.gateway.lanes().pick(&ask.model, &[]) {
-            Picked::Place(place) => Ok(place),
-            Picked::NotBefore(_) => Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "busy", "no place is free")),
-            Picked::Closed(failure) => Err(Problem::of_failure(&failure)),
+        if self.gateway.lanes().route(&ask.model).is_none() {
+            let failure = self.gateway.lanes().unknown(&ask.model);
+            return Err(Problem::new(StatusCode::NOT_FOUND, "model_not_found", failure.message));
         }
+        // Those without a key are one client among the others.
+        let key = ask.client.key.map_or(0, |key| key as u64 + 1);
+        let place = self.queue.enter(&ask.model, ask.class, key, ask.need(), ask.deadline).await;
+        place.map_err(|refused| Problem::of_line(&refused))
     }
 
     /// Gets a place at an upstream that was not tried yet, if one is free now.
     pub(super) fn another(&self, ask: &Ask, tried: &[usize]) -> Picked {
-        self.gateway.lanes().pick(&ask.model, tried)
+        self.gateway.lanes().pick_for(&ask.model, tried, ask.need())
     }
 
     /// Gets a place at an upstream that did not break off yet and can go on with an answer, if one is free now.

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::{Failure, FailureKind, Usage};
+use domain::{Failure, FailureKind, Usage, Waiting};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::body::FaceBody;
+use crate::queue::{Refused, Why};
 
 /// Why there is no answer. <https://platform.openai.com/docs/guides/error-codes>
 #[derive(Clone, Debug)]
@@ -60,6 +61,21 @@ impl Problem {
         let wait = failure.retry_after_ms.map(Duration::from_millis);
         let wait = wait.or((status == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(1)));
         Self::new(status, code, failure.message.clone()).after(wait)
+    }
+
+    /// Says why there is no place, and when one is likely.
+    pub(super) fn of_line(refused: &Refused) -> Self {
+        let busy = |code, message: &str| Self::new(StatusCode::TOO_MANY_REQUESTS, code, message);
+        let problem = match &refused.why {
+            Why::TooLong => busy("queue_full", "too many requests wait for a place already"),
+            Why::TooSlow => busy("rate_limited", "no place will be free in the time that a request may wait"),
+            Why::Away(Waiting::Outage(trouble)) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "upstream_unavailable", trouble.clone())
+            }
+            Why::Away(_) => busy("upstream_rate_limited", "every upstream has asked for a rest"),
+            Why::Closed(failure) => return Self::of_failure(failure),
+        };
+        problem.after(Some(refused.retry_after))
     }
 
     pub(super) fn json(&self) -> Value {

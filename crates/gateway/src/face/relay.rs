@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use domain::{Clock, Failure, FailureKind, json};
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use provider::{
-    Failed, Passing,
+    Failed, Hints, Passing,
     transport::{Answering, Payload, Transport, TransportError},
     watch::{Kind, Watch},
 };
@@ -127,11 +127,13 @@ pub(super) async fn relay_from(
         account.waited += sent.elapsed();
         let broken = match began {
             Ok(Begins::Whole(own)) => {
+                heed(&place, &own.headers, &*worker.clock);
                 account.usage = provider::watch::usage_in(&own.body);
                 place.tell(Ok(lanes::Answered { first_byte: None, usage: account.usage }));
                 return Ok(Answered::Whole(own));
             }
             Ok(Begins::Pieces { status, headers, front, answering, watch }) => {
+                heed(&place, &headers, &*worker.clock);
                 let begun = Begun { status, headers, front, answering, watch, place };
                 return Ok(Answered::Begun(Box::new(begun)));
             }
@@ -152,6 +154,14 @@ pub(super) async fn relay_from(
             Picked::Place(next) if may_another_help => place = next,
             _ => return Err(refused(way, &failed.failure, own)),
         }
+    }
+}
+
+/// Takes over what an answer says about the limits of its vendor.
+fn heed(place: &Place, headers: &HeaderMap, clock: &dyn Clock) {
+    let hints = Hints::read(headers, None, || clock.now());
+    if !hints.is_empty() {
+        place.hint(&hints);
     }
 }
 

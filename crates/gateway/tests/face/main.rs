@@ -287,3 +287,38 @@ async fn another_upstream_goes_on_with_an_answer_that_was_cut_where_that_is_want
     let got = house.chat(&body.replace("auto", "a")).await;
     assert!(got.body.contains("stream_cut"), "{got:?}");
 }
+
+#[tokio::test]
+async fn who_finds_no_place_waits_in_line_and_beyond_it_is_told_when_to_come_back() {
+    let vendor = Vendor::start(|_| answer("hi")).await;
+    let rate = |model: &mut Value| model["limits"] = json!({ "requests_per_second": 10 });
+    let settings = FaceConfig { queue_length: 10, ..settings() };
+    let house = House::with_models(&[&vendor], settings, rate);
+    // Twenty at once is what the rate allows; ten more wait for it, and the others are told.
+    let all = futures_util::future::join_all((0..60).map(|_| house.chat(r#"{"model":"a"}"#))).await;
+    let answered = all.iter().filter(|got| got.status == 200).count();
+    assert!((29..=33).contains(&answered), "{answered}");
+    for refused in all.iter().filter(|got| got.status != 200) {
+        assert_eq!(refused.status, 429, "{refused:?}");
+        let error: Value = serde_json::from_str(&refused.body).unwrap();
+        assert_eq!(
+            (error["error"]["type"].as_str(), error["error"]["code"].as_str()),
+            (Some("rate_limit_error"), Some("queue_full"))
+        );
+        let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+        assert!((1..=3).contains(&wait), "{wait}");
+    }
+    assert_eq!(vendor.n_heard(), answered);
+}
+
+#[tokio::test]
+async fn a_name_that_leads_nowhere_is_not_found() {
+    let vendor = Vendor::start(|_| answer("hi")).await;
+    let house = House::new(&[&vendor], settings());
+    let got = house.chat(r#"{"model":"gpt-9"}"#).await;
+    assert_eq!(got.status, 404, "{got:?}");
+    assert!(got.body.contains("model_not_found") && got.body.contains("gpt-9"), "{got:?}");
+    for name in ["auto", "any", "default", "*", ""] {
+        assert_eq!(house.chat(&json!({ "model": name }).to_string()).await.status, 200, "{name}");
+    }
+}
