@@ -6,7 +6,7 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::{Pin, pin},
     sync::{
         Arc,
@@ -42,6 +42,8 @@ use super::{
 
 /// Connections that were accepted and not taken yet by their worker.
 const HANDED: usize = 1_024;
+/// After how long a connection on which nothing is asked gives back all but its socket.
+const IDLE: Duration = Duration::from_secs(1);
 /// How long accepting pauses when the system has no room for another connection.
 const NO_ROOM: Duration = Duration::from_millis(50);
 /// How an HTTP/2 connection begins, as far as it must be seen to know. No method of HTTP/1.1 is called so.
@@ -214,45 +216,90 @@ impl Drop for Open {
     }
 }
 
-async fn converse(stream: std::net::TcpStream, worker: &Arc<Worker>, stopped: watch::Receiver<Stop>) {
-    let header_timeout = worker.live.now().settings.header_timeout;
-    let Ok(stream) = TcpStream::from_std(stream) else { return };
+async fn converse(stream: std::net::TcpStream, worker: &Arc<Worker>, mut stopped: watch::Receiver<Stop>) {
+    let Ok(mut stream) = TcpStream::from_std(stream) else { return };
     let Ok(peer) = stream.peer_addr() else { return };
     // Pieces are written when they are there; waiting for more to send with them would only delay them.
     if stream.set_nodelay(true).is_err() {
         return;
     }
     let mut first = [0; PREFACE.len()];
-    let is_h2 = match stream.peek(&mut first).await {
-        Ok(n) => n == first.len() && first == PREFACE,
-        Err(_) => return,
-    };
-    let is_busy = Arc::new(AtomicBool::new(false));
+    loop {
+        // While nothing is asked, a connection is a socket and no more: there may be ten thousand of them.
+        let peeked = tokio::select! {
+            peeked = stream.peek(&mut first) => peeked,
+            _ = stopped.wait_for(|stop| *stop != Stop::No) => return,
+        };
+        let Ok(1..) = peeked else { return };
+        if first == PREFACE {
+            return Box::pin(converse_2(stream, peer.ip(), worker, stopped)).await;
+        }
+        match Box::pin(converse_1(stream, peer.ip(), worker, &mut stopped)).await {
+            Some(idle) => stream = idle,
+            None => return,
+        }
+        first.fill(0);
+    }
+}
+
+/// Speaks HTTP/1.1 until nothing more is asked for a while; returns the connection then.
+async fn converse_1(
+    stream: TcpStream,
+    peer: IpAddr,
+    worker: &Arc<Worker>,
+    stopped: &mut watch::Receiver<Stop>,
+) -> Option<TcpStream> {
+    let limit = worker.live.now().settings.header_timeout;
+    let pulse = Arc::new(Pulse::default());
     let service = {
-        let (worker, is_busy) = (Arc::clone(worker), Arc::clone(&is_busy));
+        let (worker, pulse) = (Arc::clone(worker), Arc::clone(&pulse));
         service_fn(move |request: Request<Incoming>| {
-            let busy = Busy::new(&is_busy);
+            let busy = Busy::new(&pulse);
             let worker = Arc::clone(&worker);
             async move {
-                let response = exchange(&worker, peer.ip(), request).await;
+                let response = exchange(&worker, peer, request).await;
                 Ok::<_, std::convert::Infallible>(response.map(|body| Busily { body, _busy: busy }))
             }
         })
     };
-    // What goes wrong on a connection is told to the request that is on it.
-    if is_h2 {
-        let mut builder = http2::Builder::new(TokioExecutor::new());
-        builder.timer(TokioTimer::new()).initial_stream_window_size(WINDOW).initial_connection_window_size(4 * WINDOW);
-        builder.max_concurrent_streams(STREAMS).keep_alive_interval(Duration::from_secs(30));
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-        let _ = until_stopped(stopped, connection.as_mut(), |it| it.graceful_shutdown()).await;
-    } else {
-        let io = TokioIo::new(Patient { stream, limit: header_timeout, is_busy, timer: None, has_part: false });
-        let mut builder = http1::Builder::new();
-        builder.max_buf_size(HEAD).half_close(false);
-        let mut connection = pin!(builder.serve_connection(io, service));
-        let _ = until_stopped(stopped, connection.as_mut(), |it| it.graceful_shutdown()).await;
+    let io = TokioIo::new(Patient { stream, limit, pulse: Arc::clone(&pulse), timer: None });
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(HEAD).half_close(false);
+    let mut connection = builder.serve_connection(io, service);
+    let mut n_seen = 0;
+    loop {
+        tokio::select! {
+            // What goes wrong on a connection is told to the request that is on it.
+            _ = &mut connection => return None,
+            _ = stopped.wait_for(|stop| *stop != Stop::No) => break,
+            () = tokio::time::sleep(IDLE) => {
+                let n = pulse.n_requests.load(Ordering::Relaxed);
+                let is_busy = pulse.is_busy.load(Ordering::Relaxed) || pulse.has_part.load(Ordering::Relaxed);
+                if n == n_seen && n > 0 && !is_busy {
+                    let parts = connection.into_parts();
+                    return parts.read_buf.is_empty().then(|| parts.io.into_inner().stream);
+                }
+                n_seen = n;
+            }
+        }
     }
+    let mut connection = pin!(connection);
+    connection.as_mut().graceful_shutdown();
+    let _ = connection.await;
+    None
+}
+
+async fn converse_2(stream: TcpStream, peer: IpAddr, worker: &Arc<Worker>, stopped: watch::Receiver<Stop>) {
+    let worker = Arc::clone(worker);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let worker = Arc::clone(&worker);
+        async move { Ok::<_, std::convert::Infallible>(exchange(&worker, peer, request).await) }
+    });
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder.timer(TokioTimer::new()).initial_stream_window_size(WINDOW).initial_connection_window_size(4 * WINDOW);
+    builder.max_concurrent_streams(STREAMS).keep_alive_interval(Duration::from_secs(30));
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let _ = until_stopped(stopped, connection.as_mut(), |it| it.graceful_shutdown()).await;
 }
 
 async fn until_stopped<C: Future<Output = R>, R>(
@@ -268,19 +315,30 @@ async fn until_stopped<C: Future<Output = R>, R>(
     connection.await
 }
 
+/// What is known of a connection from outside of the server that speaks on it.
+#[derive(Debug, Default)]
+struct Pulse {
+    /// Whether a request is being answered.
+    is_busy: AtomicBool,
+    /// Whether a part of a head is here.
+    has_part: AtomicBool,
+    n_requests: AtomicUsize,
+}
+
 /// A request is being answered.
-struct Busy(Arc<AtomicBool>);
+struct Busy(Arc<Pulse>);
 
 impl Busy {
-    fn new(is_busy: &Arc<AtomicBool>) -> Self {
-        is_busy.store(true, Ordering::Relaxed);
-        Self(Arc::clone(is_busy))
+    fn new(pulse: &Arc<Pulse>) -> Self {
+        pulse.is_busy.store(true, Ordering::Relaxed);
+        pulse.n_requests.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(pulse))
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.store(false, Ordering::Relaxed);
+        self.0.is_busy.store(false, Ordering::Relaxed);
     }
 }
 
@@ -313,24 +371,25 @@ impl Body for Busily {
 struct Patient {
     stream: TcpStream,
     limit: Duration,
-    is_busy: Arc<AtomicBool>,
+    pulse: Arc<Pulse>,
     timer: Option<Pin<Box<Sleep>>>,
-    /// Whether a part of a head is here.
-    has_part: bool,
 }
 
 impl AsyncRead for Patient {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.is_busy.load(Ordering::Relaxed) {
+        if self.pulse.is_busy.load(Ordering::Relaxed) {
             // What was read is a request by now, or belongs to one.
-            (self.has_part, self.timer) = (false, None);
+            self.pulse.has_part.store(false, Ordering::Relaxed);
+            self.timer = None;
             return Pin::new(&mut self.stream).poll_read(cx, buffer);
         }
         let n_before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
         match read {
-            Poll::Ready(Ok(())) => self.has_part |= buffer.filled().len() > n_before,
-            Poll::Pending if self.has_part => {
+            Poll::Ready(Ok(())) if buffer.filled().len() > n_before => {
+                self.pulse.has_part.store(true, Ordering::Relaxed)
+            }
+            Poll::Pending if self.pulse.has_part.load(Ordering::Relaxed) => {
                 let limit = self.limit;
                 let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + limit)));
                 if timer.as_mut().poll(cx).is_ready() {

@@ -322,3 +322,26 @@ async fn a_name_that_leads_nowhere_is_not_found() {
         assert_eq!(house.chat(&json!({ "model": name }).to_string()).await.status, 200, "{name}");
     }
 }
+
+#[tokio::test]
+async fn a_connection_may_be_idle_for_long_and_half_a_head_may_not() {
+    let vendor = Vendor::start(|_| answer("hi")).await;
+    let settings = FaceConfig { header_timeout: Duration::from_millis(300), ..settings() };
+    let house = House::new(&[&vendor], settings);
+    let mut tcp = tokio::net::TcpStream::connect(house.address).await.unwrap();
+    let body = r#"{"model":"a"}"#;
+    let request =
+        format!("POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let mut read = Vec::new();
+    for pause in [0, 100, 2_500, 0] {
+        // Longer than a head may take, and longer than a server keeps its buffers for.
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        tcp.write_all(request.as_bytes()).await.unwrap();
+        assert!(vendor::message(&mut tcp, &mut read).await.unwrap().starts_with("HTTP/1.1 200 OK\r\n"), "{pause}");
+    }
+    tcp.write_all(&request.as_bytes()[..30]).await.unwrap();
+    let mut some = [0; 64];
+    let closed = tokio::io::AsyncReadExt::read(&mut tcp, &mut some);
+    let n = tokio::time::timeout(Duration::from_secs(5), closed).await.expect("it is closed in time");
+    assert_eq!(n.unwrap_or(0), 0);
+}

@@ -30,6 +30,8 @@ pub(super) use head::{Head, write as write_head, write_header};
 
 /// How much is read at once of an answer whose length is not known.
 const READ: usize = 16 * 1024;
+/// How much is read at once of an answer that comes in drips.
+const DRIP: usize = 2 * 1024;
 /// How much room is made at once for an answer whose length is known.
 const READ_MOST: usize = 1 << 20;
 /// How many parts of a request are given to the system at once.
@@ -43,6 +45,8 @@ pub(super) struct Connection {
     stream: Stream,
     read: BytesMut,
     body: Body,
+    /// How much is read at once.
+    at_once: usize,
     /// Whether another request may follow behind this answer.
     may_stay: bool,
 }
@@ -58,7 +62,7 @@ pub(super) enum Lost {
 
 impl Connection {
     pub(super) fn new(stream: Stream) -> Self {
-        Self { stream, read: BytesMut::new(), body: Body::Ended, may_stay: true }
+        Self { stream, read: BytesMut::new(), body: Body::Ended, at_once: READ, may_stay: true }
     }
 
     /// Returns whether nothing has been heard on a connection that waits: what would be heard there is its end.
@@ -132,12 +136,18 @@ impl Connection {
                 return Poll::Ready(Ok(None));
             }
             if let Some(piece) = self.body.take(&mut self.read)? {
+                if self.at_once == DRIP && self.read.is_empty() && self.read.capacity() > 2 * DRIP {
+                    // A thousand answers that come word by word need not hold a large room each.
+                    self.read = BytesMut::new();
+                }
                 return Poll::Ready(Ok(Some(piece)));
             }
             if self.body == Body::Ended {
                 return Poll::Ready(Ok(None));
             }
-            let n = ready!(self.stream.poll_fill(cx, &mut self.read, READ)).map_err(|e| error::of_reading(&e))?;
+            let at_once = self.at_once;
+            let n = ready!(self.stream.poll_fill(cx, &mut self.read, at_once)).map_err(|e| error::of_reading(&e))?;
+            self.at_once = if n < DRIP { DRIP } else { READ };
             if n == 0 {
                 if self.body == Body::ToTheEnd {
                     self.body = Body::Ended;
