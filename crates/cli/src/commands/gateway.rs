@@ -33,6 +33,9 @@ struct Opened {
 }
 
 fn serve(args: &GatewayServe) -> anyhow::Result<Exit> {
+    // The allocator asks for great pages, of which a server at rest fills little; where they cannot be had off, it is no harm.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let (models, diagnostics) = pipeline::models_file(&args.config)?;
     super::check::tell(&diagnostics);
     let Some(models) = models else { return Ok(Exit::Configuration) };
