@@ -2,10 +2,10 @@
 //!
 //! Three things keep requests away from an upstream, and they end in three ways:
 //!
-//! - It **cools down** after it throttled us: until the time it named, or for 1 s, 2 s, 4 s up to a minute. An answer
+//! - It **cools down** after it throttled us: until the time it named, or for 2 s, 4 s, 6 s, 8 s, 10 s, 14 s, 22 s, 38 s, 60 s. An answer
 //!   begins the count anew.
 //! - Its **breaker is open** after it could not be reached, or failed ten times in a row: then a single request, the
-//!   probe, is let through after 1 s, 2 s, 4 s up to 30 s, and anything it answers closes the breaker.
+//!   probe, is let through after waits of the same series, and anything it answers closes the breaker.
 //! - It is **dead** when it refuses the key or the account has no credit. That needs a person, and a new process.
 
 use std::time::Duration;
@@ -18,10 +18,9 @@ use crate::jitter::Jitter;
 
 /// Failures in a row, each with an answer or a connection, after which an upstream counts as broken.
 const FAULTS: u32 = 10;
-const FIRST_PROBE: Duration = Duration::from_secs(1);
-const LONGEST_PROBE: Duration = Duration::from_secs(30);
-const FIRST_COOL_DOWN: Duration = Duration::from_secs(1);
-const LONGEST_COOL_DOWN: Duration = Duration::from_mins(1);
+/// How long an upstream is left alone that does not say itself for how long, in seconds, and the longer the more often it
+/// was to no avail. The series is AI-DataFlux's, whose users know it.
+const WAITS: [u64; 9] = [2, 4, 6, 8, 10, 14, 22, 38, 60];
 /// Under a stated wait, so that a vendor who always says "after 0 seconds" is not asked in a hot loop.
 const SHORTEST_COOL_DOWN: Duration = Duration::from_millis(20);
 
@@ -186,7 +185,7 @@ impl Health {
             // A request that was in flight when the breaker opened tells nothing new.
             Breaker::Open { .. } => return,
         };
-        let wait = doubled(FIRST_PROBE, n_failed_probes, LONGEST_PROBE);
+        let wait = nth_wait(n_failed_probes);
         self.breaker = Breaker::Open { probe_at: now + wait, n_failed_probes, is_probing: false };
     }
 
@@ -196,8 +195,11 @@ impl Health {
             // All that were in flight are throttled together: that is one reason to slow down, not sixty-four.
             Some(cooling) if taken < cooling.since => (cooling.since, asked.unwrap_or_default()),
             _ => {
-                let first = if asked.is_some() { SHORTEST_COOL_DOWN } else { FIRST_COOL_DOWN };
-                let own = jitter.stretch(doubled(first, self.n_throttles, LONGEST_COOL_DOWN));
+                let own = match asked {
+                    Some(_) => doubled(SHORTEST_COOL_DOWN, self.n_throttles, nth_wait(u32::MAX)),
+                    None => nth_wait(self.n_throttles),
+                };
+                let own = jitter.stretch(own);
                 self.n_throttles = self.n_throttles.saturating_add(1);
                 (now, own.max(asked.unwrap_or_default()))
             }
@@ -205,6 +207,11 @@ impl Health {
         let until = earlier.map_or(now + wait, |cooling| cooling.until.max(now + wait));
         self.cooling = Some(Cooling { since, until });
     }
+}
+
+fn nth_wait(n_before: u32) -> Duration {
+    let last = WAITS.len() - 1;
+    Duration::from_secs(WAITS[usize::try_from(n_before).unwrap_or(last).min(last)])
 }
 
 fn doubled(first: Duration, n_times: u32, longest: Duration) -> Duration {

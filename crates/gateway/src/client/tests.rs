@@ -216,17 +216,17 @@ async fn an_upstream_that_cannot_be_reached_is_probed_by_one_request_at_a_time()
     house.script(0, &[Does::Unreached, Does::Unreached]);
     assert_eq!(house.fail().await, (FailureKind::Unavailable, Cost::Lane));
     let (at, reason) = house.not_before();
-    assert_eq!(at, Some(Duration::from_secs(1)));
+    assert_eq!(at, Some(Duration::from_secs(2)));
     assert!(matches!(&reason, Waiting::Outage(words) if words == "`a`: cannot connect"), "{reason:?}");
-    time::advance(Duration::from_secs(1)).await;
+    time::advance(Duration::from_secs(2)).await;
     let probe = house.permit();
     assert!(matches!(house.not_before(), (None, Waiting::Outage(_))));
     // A probe that never went out leaves its turn to the next.
     drop(probe);
     house.gateway.width_freed().await;
     assert_eq!(house.fail().await, (FailureKind::Unavailable, Cost::Lane));
-    assert_eq!(house.not_before().0, Some(Duration::from_secs(2)));
-    time::advance(Duration::from_secs(2)).await;
+    assert_eq!(house.not_before().0, Some(Duration::from_secs(4)));
+    time::advance(Duration::from_secs(4)).await;
     house.complete(house.permit()).await.unwrap();
     drop((house.permit(), house.permit()));
 }

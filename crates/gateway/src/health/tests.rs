@@ -69,10 +69,10 @@ fn a_stated_wait_is_kept_to_the_millisecond() {
 }
 
 #[test]
-fn throttles_in_a_row_double_the_wait_up_to_a_minute_and_an_answer_resets_it() {
+fn throttles_in_a_row_lengthen_the_wait_up_to_a_minute_and_an_answer_resets_it() {
     let mut story = Story::new();
     let mut now = 0;
-    for expected in [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000] {
+    for expected in [2_000, 4_000, 6_000, 8_000, 10_000, 14_000, 22_000, 38_000, 60_000, 60_000] {
         story.at(now).throttles(None);
         let waits = story.waits_ms();
         assert!((expected..expected * 5 / 4).contains(&waits), "{waits} for {expected}");
@@ -80,7 +80,7 @@ fn throttles_in_a_row_double_the_wait_up_to_a_minute_and_an_answer_resets_it() {
     }
     story.at(now).health.answered();
     story.throttles(None);
-    assert!(story.waits_ms() < 1_250);
+    assert!(story.waits_ms() < 2_500);
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn requests_that_are_throttled_together_are_one_throttle() {
     for ms in 10..74 {
         story.at(ms).fails_as(FailureKind::Throttled, None, true, taken, false);
     }
-    assert!(story.waits_ms() < 1_250);
+    assert!(story.waits_ms() < 2_500);
     // One of them that asks for more gets it.
     story.fails_as(FailureKind::Throttled, Some(5_000), true, taken, false);
     assert_eq!(story.waits_ms(), 5_000);
@@ -113,18 +113,18 @@ fn a_failed_connection_opens_the_breaker_at_once_and_probes_come_later_and_later
     let mut story = Story::new();
     assert_eq!(story.fails_as(FailureKind::Unavailable, None, false, story.now, false), Cost::Lane);
     let mut now = 0;
-    for expected in [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000] {
+    for expected in [2_000, 4_000, 6_000, 8_000, 10_000, 14_000, 22_000, 38_000, 60_000, 60_000] {
         assert_eq!(story.waits_ms(), expected);
         now += expected;
         story.at(now).probe_fails();
     }
     assert_eq!(story.health.troubled_since(), Some(story.begin));
-    story.at(now + 30_000).health.begin_probe();
+    story.at(now + 60_000).health.begin_probe();
     story.health.answered();
     assert_eq!((story.health.standing(story.now), story.health.troubled_since()), (Standing::Well, None));
     // The count begins anew.
     story.fails_as(FailureKind::Unavailable, None, false, story.now, false);
-    assert_eq!(story.waits_ms(), 1_000);
+    assert_eq!(story.waits_ms(), 2_000);
 }
 
 #[test]
@@ -139,9 +139,9 @@ fn ten_faults_in_a_row_open_the_breaker_and_the_lane_pays_from_then_on() {
         assert_eq!(story.health.standing(story.now), Standing::Well);
     }
     assert_eq!(story.fails(FailureKind::Unavailable), Cost::Record);
-    assert_eq!(story.waits_ms(), 1_000);
+    assert_eq!(story.waits_ms(), 2_000);
     // Those that were in flight when it opened do not move the probe.
-    assert_eq!(story.at(900).fails(FailureKind::Unavailable), Cost::Lane);
+    assert_eq!(story.at(1_900).fails(FailureKind::Unavailable), Cost::Lane);
     assert_eq!(story.waits_ms(), 100);
 }
 
@@ -150,7 +150,7 @@ fn any_word_from_the_upstream_closes_the_breaker() {
     for kind in [FailureKind::Rejected, FailureKind::Throttled, FailureKind::InvalidOutput] {
         let mut story = Story::new();
         story.fails_as(FailureKind::Unavailable, None, false, story.now, false);
-        story.at(1_000).health.begin_probe();
+        story.at(2_000).health.begin_probe();
         story.fails_as(kind, Some(0), true, story.now, true);
         assert!(!matches!(story.health.standing(story.now), Standing::OpenUntil(_)), "{kind}");
     }
@@ -160,7 +160,7 @@ fn any_word_from_the_upstream_closes_the_breaker() {
 fn a_probe_that_was_called_off_is_due_again() {
     let mut story = Story::new();
     story.fails_as(FailureKind::Unavailable, None, false, story.now, false);
-    story.at(1_000).health.begin_probe();
+    story.at(2_000).health.begin_probe();
     story.health.abandon_probe();
     assert_eq!(story.health.standing(story.now), Standing::ProbeDue);
 }
