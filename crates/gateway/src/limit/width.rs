@@ -18,17 +18,24 @@ use crate::config::MaxInFlight;
 
 /// What is left of the width after a refusal, and after a fault.
 const AFTER_REFUSAL: f64 = 0.7;
+const AFTER_ANOTHER: f64 = 0.6;
 const AFTER_FAULT: f64 = 0.9;
-/// A second refusal so soon after the last one is more than a width can answer to.
+/// More refusals than that, each so soon after the one before, are more than a width can answer to.
+const MANY: u32 = 4;
 const SOON: Duration = Duration::from_secs(1);
 /// How long a width is held before more, or less, is tried.
 const HOLD: Duration = Duration::from_secs(6);
 /// What is tried.
-const MORE: f64 = 1.2;
+const MORE: f64 = 1.15;
 const LESS: f64 = 0.8;
+/// Less is tried after more was tried so many times.
+const LESS_AFTER: u32 = 2;
+/// A knee is held from just above it: from below, nothing shows that it is one.
+const BESIDE: f64 = 1.03;
 /// A width that is used to that part is used up.
 const USED_UP: f64 = 0.9;
 /// How much longer answers may take by chance: while climbing, at the end of a climb, and while holding.
+const CHANCE_TRYING: f64 = 1.02;
 const CHANCE_CLIMBING: f64 = 1.04;
 const CHANCE_SETTLED: f64 = 1.12;
 const CHANCE_HOLDING: f64 = 1.2;
@@ -139,9 +146,13 @@ struct Adaptive {
     earlier: Option<Level>,
     /// Whether `base` was told by a refusal: then latency says nothing about it.
     is_ceiling: bool,
-    tries_less: bool,
+    /// How many times more, or less, was tried since less was.
+    n_tries: u32,
+    /// The knee is not known yet, but by this level.
+    settling: Option<Level>,
     /// Refusals and faults of what was sent before were answered to.
     refused_at: Option<Instant>,
+    n_soon: u32,
     failed_at: Option<Instant>,
     round: Round,
     yardstick: Yardstick,
@@ -175,8 +186,10 @@ impl Adaptive {
             phase: Phase::Climb { pace: 1.0, from: width, since: now },
             earlier: None,
             is_ceiling: false,
-            tries_less: false,
+            n_tries: 0,
+            settling: None,
             refused_at: None,
+            n_soon: 0,
             failed_at: None,
             round: Round::new(now, width),
             yardstick: Yardstick::new(),
@@ -196,13 +209,16 @@ impl Adaptive {
             return true;
         }
         let is_soon = self.refused_at.is_some_and(|at| now - at < SOON);
+        self.n_soon = if is_soon { self.n_soon + 1 } else { 1 };
         self.refused_at = Some(now);
         let ceiling = (load - 1.0).clamp(1.0, self.width);
         let was_one = self.width < 2.0;
         self.hold((ceiling - ceiling / 32.0).ceil(), None, now);
         self.is_ceiling = true;
-        self.width = (ceiling * AFTER_REFUSAL).max(1.0);
-        !is_soon && !was_one
+        self.settling = None;
+        let left = if is_soon { AFTER_ANOTHER } else { AFTER_REFUSAL };
+        self.width = (ceiling * left).max(1.0);
+        self.n_soon <= MANY && !was_one
     }
 
     fn failed(&mut self, sent: Instant, now: Instant) {
@@ -239,7 +255,9 @@ impl Adaptive {
         round.time += level.time;
         let enough = match self.phase {
             Phase::Climb { .. } => (round.from * 0.75).max(8.0),
-            _ => self.width.max(16.0),
+            Phase::Hold { .. } | Phase::Shrunk { .. } => self.width.max(24.0),
+            Phase::Less { .. } => self.width.max(32.0),
+            Phase::More { .. } => (2.0 * self.width).max(32.0),
         };
         if round.n >= enough {
             let seen = Level { load: round.load / round.n, time: round.time / round.n };
@@ -282,11 +300,11 @@ impl Adaptive {
             }
             Phase::Hold { .. } => {}
             Phase::More { held } if self.width >= (self.base * MORE).min(self.most) => {
-                if seen.is_beyond(held, CHANCE_CLIMBING) {
+                if seen.is_beyond(held, CHANCE_TRYING) {
                     self.hold(self.base, Some(held), now);
                 } else {
                     self.is_ceiling = false;
-                    self.earlier = Some(seen);
+                    self.earlier = Some(held);
                     self.phase = Phase::Climb { pace: 0.25, from: self.width, since: now };
                 }
             }
@@ -296,7 +314,7 @@ impl Adaptive {
                     // As good as before: it was beyond the knee, and perhaps still is.
                     self.hold(self.width, Some(seen), now);
                     self.earlier = Some(seen);
-                    self.tries_less = true;
+                    self.n_tries = LESS_AFTER;
                 } else {
                     let base = self.base;
                     self.width = base;
@@ -324,10 +342,15 @@ impl Adaptive {
         match self.earlier {
             Some(earlier) if seen.is_beyond(earlier, CHANCE_CLIMBING) => {
                 self.is_ceiling = false;
-                self.hold(seen.knee(earlier) * 1.03, None, now);
+                // While it grew, answers were held up by what was sent after them: the knee is somewhat further up.
+                self.hold((seen.knee(earlier) * 1.15).max(earlier.load), None, now);
+                self.settling = Some(earlier);
             }
-            _ => {
-                self.earlier = Some(seen);
+            earlier => {
+                // A little more of both, again and again, would be much more of both.
+                if earlier.is_none_or(|earlier| seen.load >= earlier.load * 1.5) {
+                    self.earlier = Some(seen);
+                }
                 if let Phase::Climb { pace: now_pace, .. } = &mut self.phase {
                     *now_pace = (pace * 2.0).min(1.0);
                 }
@@ -340,16 +363,17 @@ impl Adaptive {
 
     fn judge_hold(&mut self, since: Instant, held: Option<Level>, n_slow: u32, seen: Level, now: Instant) {
         let Some(held) = held else {
-            match self.earlier {
-                Some(earlier) if !self.is_ceiling && seen.is_beyond(earlier, CHANCE_SETTLED) => {
-                    self.hold(seen.knee(earlier) * 1.03, None, now);
+            match self.settling.take() {
+                Some(earlier) if seen.time > earlier.time * CHANCE_CLIMBING => {
+                    self.hold(seen.knee(earlier) * BESIDE, None, now);
                 }
                 _ => self.phase = Phase::Hold { since, held: Some(seen), n_slow: 0 },
             }
             return;
         };
         if seen.time > held.time * CHANCE_HOLDING {
-            if n_slow > 0 || seen.time > held.time * 1.5 {
+            // What made them slow may have begun within the round: the next one shows all of it.
+            if n_slow > 0 {
                 self.shrink(held, seen, now);
             } else {
                 self.phase = Phase::Hold { since, held: Some(held), n_slow: n_slow + 1 };
@@ -362,8 +386,8 @@ impl Adaptive {
         if now - since < HOLD {
             return;
         }
-        let tries_less = self.tries_less && !self.is_ceiling && self.base >= 4.0;
-        self.tries_less = !self.tries_less;
+        let tries_less = self.n_tries >= LESS_AFTER && !self.is_ceiling && self.base >= 4.0;
+        self.n_tries = if tries_less { 0 } else { self.n_tries + 1 };
         if tries_less {
             self.width = self.base * LESS;
             self.phase = Phase::Less { held };
@@ -380,3 +404,6 @@ impl Adaptive {
         self.round = Round::new(now, self.width);
     }
 }
+
+#[cfg(test)]
+mod tests;
