@@ -177,11 +177,6 @@ impl Lanes {
         self.state().lanes[upstream].limit.wants_tokens()
     }
 
-    /// Takes a place at an upstream of `route` other than those in `tried`, for a request of which nothing is known.
-    pub(crate) fn pick(self: &Arc<Self>, route: &str, tried: &[usize]) -> Picked {
-        self.pick_for(route, tried, Need::default())
-    }
-
     /// Takes a place at an upstream of `route` other than those in `tried`.
     pub(crate) fn pick_for(self: &Arc<Self>, route: &str, tried: &[usize], need: Need) -> Picked {
         match self.route(route) {
