@@ -18,11 +18,12 @@ use super::{
     ask::Ask,
     body::FaceBody,
     endpoint::Own,
+    hedge::Budget,
     key_ring::KeyRing,
     problem::Problem,
 };
 use crate::{
-    FaceConfig, Resolved,
+    FaceConfig, Hedge, Resolved,
     client::Gateway,
     lanes::{Picked, Place},
     queue::Queue,
@@ -38,6 +39,8 @@ pub struct Serving {
     pub(super) audience: Arc<dyn Audience>,
     pub(super) ids: Ids,
     pub(super) queue: Arc<Queue>,
+    /// By the numbers of routes.
+    hedges: Vec<Budget>,
 }
 
 /// How an upstream is asked.
@@ -97,8 +100,9 @@ impl Serving {
         let keys = KeyRing::new(&settings.keys);
         let ways = resolved.upstreams.iter().map(way).collect();
         let queue = Queue::new(Arc::clone(gateway.lanes()), settings.queue_length, settings.queue_wait);
+        let hedges = resolved.routes.iter().map(|route| Budget::new(route.hedge)).collect();
         let (audience, ids) = (Arc::new(NoAudience), Ids::new(since.0));
-        Self { gateway, ways, settings, keys, since, audience, ids, queue }
+        Self { gateway, ways, settings, keys, since, audience, ids, queue, hedges }
     }
 
     /// Returns whether clients must show a key.
@@ -131,6 +135,17 @@ impl Serving {
     /// Gets a place at an upstream that was not tried yet, if one is free now.
     pub(super) fn another(&self, ask: &Ask, tried: &[usize]) -> Picked {
         self.gateway.lanes().pick_for(&ask.model, tried, ask.need())
+    }
+
+    /// Returns how long the first upstream is waited for, where a second may be asked besides.
+    pub(super) fn hedge(&self, ask: &Ask) -> Option<Hedge> {
+        self.hedges.get(self.gateway.lanes().route(&ask.model)?)?.of(ask)
+    }
+
+    /// Returns whether one more request may be asked twice, and counts it.
+    pub(super) fn may_ask_twice(&self, ask: &Ask, hedge: Hedge) -> bool {
+        let route = self.gateway.lanes().route(&ask.model);
+        route.and_then(|route| self.hedges.get(route)).is_some_and(|budget| budget.take(hedge))
     }
 
     /// Gets a place at an upstream that did not break off yet and can go on with an answer, if one is free now.

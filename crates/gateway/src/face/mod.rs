@@ -18,6 +18,7 @@ mod body;
 mod endpoint;
 mod exchange;
 mod guard;
+mod hedge;
 mod key_ring;
 mod listen;
 mod live;

@@ -10,10 +10,10 @@ use domain::{Clock, Failure, FailureKind, json};
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use provider::{
     Failed, Hints, Passing,
-    transport::{Answering, Payload, Transport, TransportError},
+    transport::{Answering, Payload, TransportError},
     watch::{Kind, Watch},
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
     account::Account,
@@ -23,6 +23,7 @@ use super::{
     problem::Problem,
 };
 use crate::{
+    Hedge,
     failover::is_upstreams_own,
     lanes::{self, Picked, Place},
 };
@@ -118,33 +119,42 @@ pub(super) async fn relay_from(
 ) -> Result<Answered, Refused> {
     let mut tried = Vec::new();
     loop {
-        let upstream = place.upstream;
+        let sent = Instant::now();
+        account.n_attempts += 1;
+        account.upstream = Some(place.upstream);
+        let (asked, began) = match serving.hedge(ask).filter(|_| tried.is_empty()) {
+            None => (place, None),
+            Some(hedge) => {
+                let Raced { place, began, beaten } = raced(place, hedge, (serving, worker, ask, account)).await;
+                tried.extend(beaten);
+                (place, Some(began))
+            }
+        };
+        let began = match began {
+            Some(began) => began,
+            None => attempt(&serving.ways[asked.upstream], worker, ask, sent).await,
+        };
+        let upstream = asked.upstream;
         let way = &serving.ways[upstream];
         account.upstream = Some(upstream);
-        account.n_attempts += 1;
-        let sent = Instant::now();
-        let began = attempt(way, &worker.transport, &*worker.clock, ask, sent).await;
         account.waited += sent.elapsed();
         let broken = match began {
             Ok(Begins::Whole(own)) => {
-                heed(&place, &own.headers, &*worker.clock);
+                heed(&asked, &own.headers, &*worker.clock);
                 account.usage = provider::watch::usage_in(&own.body);
-                place.tell(Ok(lanes::Answered { first_byte: None, usage: account.usage }));
+                asked.tell(Ok(lanes::Answered { first_byte: None, usage: account.usage }));
                 return Ok(Answered::Whole(own));
             }
             Ok(Begins::Pieces { status, headers, front, answering, watch }) => {
-                heed(&place, &headers, &*worker.clock);
-                let begun = Begun { status, headers, front, answering, watch, place };
+                heed(&asked, &headers, &*worker.clock);
+                let begun = Begun { status, headers, front, answering, watch, place: asked };
                 return Ok(Answered::Begun(Box::new(begun)));
             }
             Err(broken) => broken,
         };
+        account.trouble = Some(format!("`{}`: {}", way.name, broken.failed.failure.message));
+        broken.tell(&asked);
         let Broken { failed, own } = *broken;
-        if let Some(hints) = &failed.hints {
-            place.hint(hints);
-        }
-        place.tell(Err(&failed));
-        account.trouble = Some(format!("`{}`: {}", way.name, failed.failure.message));
         if !is_upstreams_own(failed.failure.kind) {
             return Err(refused(way, &failed.failure, own));
         }
@@ -154,6 +164,63 @@ pub(super) async fn relay_from(
             Picked::Place(next) if may_another_help => place = next,
             _ => return Err(refused(way, &failed.failure, own)),
         }
+    }
+}
+
+/// What came of asking two.
+struct Raced {
+    place: Place,
+    began: Result<Begins, Box<Broken>>,
+    /// The one that failed before the other ended.
+    beaten: Option<usize>,
+}
+
+/// Asks one upstream, and a second one where the first is slow; ends with the first that begins to answer.
+async fn raced(
+    place: Place,
+    hedge: Hedge,
+    (serving, worker, ask, account): (&Serving, &Worker, &Ask, &mut Account),
+) -> Raced {
+    let one = |place: Place| async move {
+        let began = attempt(&serving.ways[place.upstream], worker, ask, Instant::now()).await;
+        (place, began)
+    };
+    let upstream = place.upstream;
+    let mut first = Box::pin(one(place));
+    if let Ok((place, began)) = timeout(hedge.after, &mut first).await {
+        return Raced { place, began, beaten: None };
+    }
+    let second = match serving.another(ask, &[upstream]) {
+        Picked::Place(place) if serving.may_ask_twice(ask, hedge) => place,
+        _ => {
+            let (place, began) = first.await;
+            return Raced { place, began, beaten: None };
+        }
+    };
+    account.n_attempts += 1;
+    let mut second = Box::pin(one(second));
+    let (is_first, (place, began)) = tokio::select! {
+        ended = &mut first => (true, ended),
+        ended = &mut second => (false, ended),
+    };
+    let Err(broken) = began else {
+        // The other one is dropped, which calls it off.
+        return Raced { place, began, beaten: None };
+    };
+    broken.tell(&place);
+    let beaten = Some(place.upstream);
+    drop(place);
+    let (place, began) = if is_first { second.await } else { first.await };
+    Raced { place, began, beaten }
+}
+
+impl Broken {
+    /// Tells the lanes how it failed.
+    fn tell(&self, place: &Place) {
+        if let Some(hints) = &self.failed.hints {
+            place.hint(hints);
+        }
+        place.tell(Err(&self.failed));
     }
 }
 
@@ -177,13 +244,8 @@ enum Begins {
 }
 
 /// Asks one upstream.
-async fn attempt(
-    way: &Way,
-    transport: &Transport,
-    clock: &dyn Clock,
-    ask: &Ask,
-    sent: Instant,
-) -> Result<Begins, Box<Broken>> {
+async fn attempt(way: &Way, worker: &Worker, ask: &Ask, sent: Instant) -> Result<Begins, Box<Broken>> {
+    let Worker { transport, clock, .. } = worker;
     let deadline = way.timeout.map_or(ask.deadline, |limit| ask.deadline.min(sent + limit));
     let first_byte = way.first_byte_timeout.map_or(deadline, |limit| deadline.min(sent + limit));
     let passing = Passing {
@@ -213,7 +275,7 @@ async fn attempt(
     }
     let reply = timeout_at(deadline, answering.whole()).await;
     let reply = reply.unwrap_or(Err(TransportError::Deadline)).map_err(|e| Box::new(Broken::from(e)))?;
-    let refused = way.model.refused(reply.status, &reply.headers, &reply.body, clock);
+    let refused = way.model.refused(reply.status, &reply.headers, &reply.body, &**clock);
     let own = Own { status, headers: passed_on(reply.headers), body: way.model.without_key(reply.body) };
     match refused {
         None => Ok(Begins::Whole(own)),

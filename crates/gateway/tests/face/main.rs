@@ -47,19 +47,22 @@ impl House {
 
     /// `change` is given what the models file says about each model.
     fn with_models(vendors: &[&Vendor], settings: FaceConfig, change: impl Fn(&mut Value)) -> Self {
+        Self::with_file(vendors, settings, |file| file["models"].as_array_mut().unwrap().iter_mut().for_each(&change))
+    }
+
+    /// `change` is given the models file.
+    fn with_file(vendors: &[&Vendor], settings: FaceConfig, change: impl Fn(&mut Value)) -> Self {
         let names: Vec<String> = ('a'..).take(vendors.len()).map(String::from).collect();
         let channels: serde_json::Map<_, _> = names
             .iter()
             .zip(vendors)
             .map(|(name, vendor)| (name.clone(), json!({ "url": format!("http://{}/v1", vendor.address) })))
             .collect();
-        let model = |name: &String| {
-            let mut model = json!({ "name": name, "channel": name, "model": format!("vendors-{name}") });
-            change(&mut model);
-            model
-        };
+        let model = |name: &String| json!({ "name": name, "channel": name, "model": format!("vendors-{name}") });
         let models: Vec<_> = names.iter().map(model).collect();
-        let file: ModelsFile = serde_json::from_value(json!({ "channels": channels, "models": models })).unwrap();
+        let mut file = json!({ "channels": channels, "models": models });
+        change(&mut file);
+        let file: ModelsFile = serde_json::from_value(file).unwrap();
         let resolved = resolve(&file, &|_| None, &|_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
         let clock: Arc<dyn Clock> = Arc::new(Epoch);
         let gateway = Arc::new(Gateway::new(&resolved, Arc::new(Transport::default()), Arc::clone(&clock)));
@@ -344,4 +347,31 @@ async fn a_connection_may_be_idle_for_long_and_half_a_head_may_not() {
     let closed = tokio::io::AsyncReadExt::read(&mut tcp, &mut some);
     let n = tokio::time::timeout(Duration::from_secs(5), closed).await.expect("it is closed in time");
     assert_eq!(n.unwrap_or(0), 0);
+}
+
+#[tokio::test]
+async fn a_second_upstream_is_asked_while_the_first_is_slow_and_the_first_is_called_off() {
+    let slow = Vendor::start(|_| Does::SaysAndHangs(String::new())).await;
+    let quick = Vendor::start(|_| answer("quick")).await;
+    let house = House::with_file(&[&slow, &quick], settings(), |file| {
+        file["models"][0]["weight"] = json!(1_000);
+        file["routes"] = json!({ "good": { "models": ["a", "b"], "hedge": { "after": "50ms", "at_most": "50%" } } });
+    });
+    let got = house.chat(r#"{"model":"good"}"#).await;
+    assert_eq!(
+        (got.status, got.header("x-tidemill-model"), got.header("x-tidemill-attempts")),
+        (200, Some("b"), Some("2"))
+    );
+    let hung_up = async {
+        while slow.n_hung_up.load(Ordering::SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), hung_up).await.expect("the slow one hears of it");
+    // What may have effects is asked once.
+    let asked = tokio::time::timeout(
+        Duration::from_millis(500),
+        house.chat(r#"{"model":"good","tools":[{"type":"function"}]}"#),
+    );
+    assert!(asked.await.is_err());
 }
