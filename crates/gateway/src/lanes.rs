@@ -3,6 +3,8 @@
 //! One lock guards it all: a choice looks at several upstreams at once, takes a few dozen nanoseconds, and nothing waits
 //! while it is held.
 
+mod standing;
+
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
@@ -27,6 +29,8 @@ use crate::{
     queue::Queue,
     resolve::{Resolved, listed},
 };
+
+pub(crate) use standing::UpstreamStanding;
 
 /// The lanes of a gateway.
 #[derive(Debug)]

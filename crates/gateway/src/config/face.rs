@@ -23,8 +23,8 @@ pub struct FaceSettings {
     pub header_timeout: Option<Span>,
     /// How often a comment is sent while the first event of a stream is waited for; every 15 seconds unless given.
     pub keep_alive: Option<Span>,
-    /// The log of requests.
-    pub log: LogSettings,
+    /// The log of requests; there is none unless this is given.
+    pub log: Option<LogSettings>,
     /// Whether an answer's `model` is the name that was asked for, as AI-DataFlux has it, rather than the vendor's.
     pub echo_model: bool,
 }
@@ -89,4 +89,6 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+    /// Nothing is written.
+    Off,
 }

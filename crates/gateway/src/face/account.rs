@@ -2,10 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use domain::Usage;
+use domain::{FailureKind, Usage};
+use http::{HeaderValue, StatusCode};
 use tokio::time::Instant;
 
-use super::{ask::Ask, live::Serving};
+use super::{ask::Ask, live::Serving, problem::Problem};
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,10 +30,14 @@ pub struct Ended<'a> {
     pub call: &'static str,
     /// The name of the client's key.
     pub client: Option<&'a str>,
+    /// The number of the client's key in the configuration.
+    pub client_number: Option<usize>,
     /// The name that was asked for, as the client wrote it.
     pub asked: &'a str,
     /// The upstream that answered, or was the last to be asked.
     pub upstream: Option<&'a str>,
+    /// Its number in the configuration.
+    pub upstream_number: Option<usize>,
     /// How it ended.
     pub outcome: Outcome,
     /// The status that the client got.
@@ -41,12 +46,16 @@ pub struct Ended<'a> {
     pub n_attempts: u32,
     /// From the first byte of the request to the end.
     pub took: Duration,
-    /// What of it was not waiting for upstreams or in line.
-    pub overhead: Duration,
+    /// What of the time to the first byte was not waiting for upstreams or in line; nothing where a client hung up before.
+    pub overhead: Option<Duration>,
     /// From the first byte of the request to the first byte of the answer.
     pub first_byte: Option<Duration>,
+    /// How long the last attempt took.
+    pub attempt_took: Option<Duration>,
     /// How long it waited in line.
     pub queued: Duration,
+    /// Whether it came as far as the line.
+    pub was_in_line: bool,
     /// What the answer cost, where that was said.
     pub usage: Option<Usage>,
     /// Bytes of the request's body.
@@ -55,7 +64,7 @@ pub struct Ended<'a> {
     pub bytes_out: u64,
     /// Whether the answer came in pieces.
     pub is_stream: bool,
-    /// Why there is no answer, for the log.
+    /// Why there is no answer, or not all of it. What an upstream said is not repeated: it may quote the request.
     pub trouble: Option<&'a str>,
 }
 
@@ -63,6 +72,15 @@ pub struct Ended<'a> {
 pub trait Audience: Send + Sync {
     /// A request has begun.
     fn began(&self) {}
+
+    /// An attempt at the upstream of that number failed.
+    fn failed(&self, _upstream: usize, _kind: FailureKind) {}
+
+    /// Another upstream is asked in the place of the one of that number.
+    fn failed_over(&self, _upstream: usize) {}
+
+    /// A second upstream is asked beside the one of that number, which is slow.
+    fn hedged(&self, _upstream: usize) {}
 
     /// A request has ended.
     fn ended(&self, ended: &Ended<'_>);
@@ -86,7 +104,9 @@ pub(super) struct Account {
     pub(super) n_attempts: u32,
     /// How long upstreams and the line were waited for.
     pub(super) waited: Duration,
-    pub(super) queued: Duration,
+    pub(super) queued: Option<Duration>,
+    /// When the last attempt began.
+    pub(super) sent: Option<Instant>,
     pub(super) first_byte: Option<Duration>,
     pub(super) usage: Option<Usage>,
     pub(super) bytes_out: u64,
@@ -105,7 +125,8 @@ impl Account {
             upstream: None,
             n_attempts: 0,
             waited: Duration::ZERO,
-            queued: Duration::ZERO,
+            queued: None,
+            sent: None,
             first_byte: None,
             usage: None,
             bytes_out: 0,
@@ -119,6 +140,22 @@ impl Account {
         self.ask.began.elapsed().saturating_sub(self.waited)
     }
 
+    /// The upstream that was asked last failed.
+    pub(super) fn failed(&mut self, kind: FailureKind, status: Option<StatusCode>) {
+        if let Some(upstream) = self.upstream {
+            self.serving.audience.failed(upstream, kind);
+        }
+        let kind = word(kind);
+        self.trouble = Some(status.map_or_else(|| kind.to_owned(), |status| format!("{kind} ({})", status.as_u16())));
+    }
+
+    /// Another upstream is asked in the place of the one that was asked last.
+    pub(super) fn failed_over(&self) {
+        if let Some(upstream) = self.upstream {
+            self.serving.audience.failed_over(upstream);
+        }
+    }
+
     pub(super) fn answering(&mut self) {
         self.first_byte.get_or_insert_with(|| Instant::now() - self.ask.began);
     }
@@ -127,24 +164,80 @@ impl Account {
 impl Drop for Account {
     fn drop(&mut self) {
         let took = self.ask.began.elapsed();
+        let is_known = self.first_byte.is_some() || self.outcome != Outcome::HungUp;
+        let overhead = is_known.then(|| self.first_byte.unwrap_or(took).saturating_sub(self.waited));
         self.serving.audience.ended(&Ended {
             id: self.ask.id.to_str().unwrap_or_default(),
             call: self.ask.call.name(),
             client: self.ask.client.client_key(&self.serving).map(|key| &*key.name),
+            client_number: self.ask.client.key,
             asked: &self.ask.model,
             upstream: self.upstream.map(|upstream| &*self.serving.ways[upstream].name),
+            upstream_number: self.upstream,
             outcome: self.outcome,
             status: self.status,
             n_attempts: self.n_attempts,
             took,
-            overhead: took.saturating_sub(self.waited),
+            overhead,
             first_byte: self.first_byte,
-            queued: self.queued,
+            attempt_took: self.sent.map(|sent| sent.elapsed()),
+            queued: self.queued.unwrap_or_default(),
+            was_in_line: self.queued.is_some(),
             usage: self.usage,
             bytes_in: self.ask.body.len() as u64,
             bytes_out: self.bytes_out,
             is_stream: self.is_stream,
             trouble: self.trouble.as_deref(),
         });
+    }
+}
+
+/// Tells of a request that was turned away before it was read.
+pub(super) fn turned_away(
+    problem: &Problem,
+    call: &'static str,
+    (id, began): (&HeaderValue, Instant),
+    serving: &Serving,
+) {
+    let took = began.elapsed();
+    serving.audience.began();
+    serving.audience.ended(&Ended {
+        id: id.to_str().unwrap_or_default(),
+        call,
+        client: None,
+        client_number: None,
+        asked: "",
+        upstream: None,
+        upstream_number: None,
+        outcome: Outcome::Refused,
+        status: problem.status.as_u16(),
+        n_attempts: 0,
+        took,
+        // Most of it was waiting for the client.
+        overhead: None,
+        first_byte: None,
+        attempt_took: None,
+        queued: Duration::ZERO,
+        was_in_line: false,
+        usage: None,
+        bytes_in: 0,
+        bytes_out: 0,
+        is_stream: false,
+        trouble: Some(problem.code),
+    });
+}
+
+/// Returns the word for a kind of failure in logs.
+pub(super) fn word(kind: FailureKind) -> &'static str {
+    match kind {
+        FailureKind::Throttled => "throttled",
+        FailureKind::Unavailable => "unavailable",
+        FailureKind::Timeout => "timeout",
+        FailureKind::Unauthorized => "unauthorized",
+        FailureKind::ExhaustedCredit => "exhausted_credit",
+        FailureKind::Rejected => "rejected",
+        FailureKind::InvalidOutput => "invalid_output",
+        FailureKind::Refused => "refused",
+        _ => "internal",
     }
 }

@@ -9,7 +9,7 @@ use provider::transport::Transport;
 use tokio::time::{Instant, timeout};
 
 use super::{
-    account::{Account, Outcome},
+    account::{Account, Outcome, turned_away},
     ask::{self, Ask},
     body::FaceBody,
     endpoint::{Call, Endpoint, NotFound},
@@ -43,15 +43,22 @@ pub(super) async fn exchange(worker: &Arc<Worker>, peer: IpAddr, request: Reques
     let called = Endpoint::of(&parts.method, path, parts.uri.query(), &serving.settings.pass_through);
     let response = match called {
         Ok(Endpoint::Model(call)) => {
+            let name = call.name();
             let asked = read(call, (parts.method, parts.headers, body), &id, began, &serving).await;
             match asked {
                 Ok(ask) => answer(worker, serving, Arc::new(ask)).await,
-                Err(problem) => problem.response(),
+                Err(problem) => {
+                    turned_away(&problem, name, (&id, began), &serving);
+                    problem.response()
+                }
             }
         }
         Ok(Endpoint::Models(name)) => match Client::of(&parts.headers, &serving) {
             Ok(_) => own::models(&serving, name.as_deref()),
-            Err(problem) => problem.response(),
+            Err(problem) => {
+                turned_away(&problem, "models", (&id, began), &serving);
+                problem.response()
+            }
         },
         Ok(Endpoint::Own(what)) => own::answer(what, &parts.headers, peer, &serving, &*worker.clock),
         Err(NotFound::Path) => {
@@ -59,11 +66,15 @@ pub(super) async fn exchange(worker: &Arc<Worker>, peer: IpAddr, request: Reques
                 "there is no `{path}` here; paths below `/v1/` other than chat/completions, completions, embeddings, responses \
                  and models are passed through where the models file lists them under `gateway: pass_through:`"
             );
-            Problem::new(StatusCode::NOT_FOUND, "unknown_path", message).response()
+            let problem = Problem::new(StatusCode::NOT_FOUND, "unknown_path", message);
+            turned_away(&problem, "unknown", (&id, began), &serving);
+            problem.response()
         }
         Err(NotFound::Method(wanted)) => {
             let message = format!("`{path}` is called with {wanted}");
-            let mut response = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", message).response();
+            let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", message);
+            turned_away(&problem, "unknown", (&id, began), &serving);
+            let mut response = problem.response();
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(wanted));
             response
         }
@@ -167,7 +178,7 @@ fn respond(
         Err(Refused::Ours(problem)) => {
             account.outcome = Outcome::Refused;
             account.status = problem.status.as_u16();
-            account.trouble.get_or_insert_with(|| problem.message.clone());
+            account.trouble.get_or_insert_with(|| problem.code.to_owned());
             problem.response()
         }
     };

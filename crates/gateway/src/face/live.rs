@@ -9,17 +9,17 @@ use std::{
     time::Duration,
 };
 
-use domain::{Clock, Timestamp};
-use http::{HeaderValue, Response, StatusCode};
+use domain::Timestamp;
+use http::{HeaderValue, StatusCode};
 use provider::{Json, OpenAi};
 
 use super::{
     account::{Audience, NoAudience},
     ask::Ask,
-    body::FaceBody,
-    endpoint::Own,
     hedge::Budget,
     key_ring::KeyRing,
+    log::AccessLog,
+    metrics::Metrics,
     problem::Problem,
 };
 use crate::{
@@ -37,10 +37,21 @@ pub struct Serving {
     pub(super) keys: KeyRing,
     pub(super) since: Timestamp,
     pub(super) audience: Arc<dyn Audience>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) log: Option<Arc<AccessLog>>,
     pub(super) ids: Ids,
     pub(super) queue: Arc<Queue>,
     /// By the numbers of routes.
     hedges: Vec<Budget>,
+    /// The names that lead somewhere, patterns apart.
+    pub(super) names: Vec<KnownName>,
+}
+
+/// A name that leads somewhere.
+pub(super) struct KnownName {
+    pub(super) name: Arc<str>,
+    /// Whether it is shown to clients; one whose models have no weight is for those who know it.
+    pub(super) is_listed: bool,
 }
 
 /// How an upstream is asked.
@@ -51,6 +62,9 @@ pub(super) struct Way {
     pub(super) json: Json,
     /// Members that a request gets which lacks them.
     pub(super) defaults: Vec<(String, String)>,
+    /// The vendor's name of it.
+    pub(super) vendor_name: Arc<str>,
+    pub(super) channel: Arc<str>,
     /// Its name as clients are told it.
     pub(super) header: HeaderValue,
     /// How long a whole answer may take.
@@ -88,6 +102,8 @@ impl Serving {
     pub fn new(resolved: &Resolved, gateway: Arc<Gateway>, settings: FaceConfig, since: Timestamp) -> Self {
         let way = |upstream: &crate::Upstream| Way {
             name: Arc::clone(&upstream.name),
+            vendor_name: Arc::clone(&upstream.vendor_name),
+            channel: Arc::clone(&upstream.channel),
             model: upstream.model.clone(),
             json: upstream.json.map_or(Json::Schema, crate::JsonSupport::level),
             defaults: upstream.defaults.iter().map(|(name, value)| (name.clone(), value.to_string())).collect(),
@@ -98,11 +114,49 @@ impl Serving {
             goes_on: upstream.abilities.prefill,
         };
         let keys = KeyRing::new(&settings.keys);
-        let ways = resolved.upstreams.iter().map(way).collect();
         let queue = Queue::new(Arc::clone(gateway.lanes()), settings.queue_length, settings.queue_wait);
-        let hedges = resolved.routes.iter().map(|route| Budget::new(route.hedge)).collect();
-        let (audience, ids) = (Arc::new(NoAudience), Ids::new(since.0));
-        Self { gateway, ways, settings, keys, since, audience, ids, queue, hedges }
+        let ways: Vec<Way> = resolved.upstreams.iter().map(way).collect();
+        let known = |route: &crate::Route| KnownName {
+            name: Arc::clone(&route.name),
+            is_listed: route.members.iter().any(|member| resolved.upstreams[*member].weight > 0),
+        };
+        let serving = Self {
+            gateway,
+            ways,
+            settings,
+            keys,
+            since,
+            audience: Arc::new(NoAudience),
+            metrics: Arc::default(),
+            log: None,
+            ids: Ids::new(since.0),
+            queue,
+            hedges: resolved.routes.iter().map(|route| Budget::new(route.hedge)).collect(),
+            names: resolved.routes.iter().map(known).collect(),
+        };
+        serving.seen_by(Arc::default(), None)
+    }
+
+    /// Counts its requests in `metrics`, which may have counted those of another configuration before, and writes a line
+    /// for each of them to `log`.
+    #[must_use]
+    pub fn seen_by(self, metrics: Arc<Metrics>, log: Option<Arc<AccessLog>>) -> Self {
+        let names = self.ways.iter().map(|way| &way.name);
+        let clients = self.settings.keys.iter().map(|key| &key.name);
+        let audience = Arc::new(metrics.counting(names, clients, log.clone()));
+        Self { audience, metrics, log, ..self }
+    }
+
+    /// Returns what its requests are counted in, and the log of them.
+    #[must_use]
+    pub fn seen(&self) -> (Arc<Metrics>, Option<Arc<AccessLog>>) {
+        (Arc::clone(&self.metrics), self.log.clone())
+    }
+
+    /// Returns when it began to serve. Whoever changes the configuration hands that on to the next one.
+    #[must_use]
+    pub fn since(&self) -> Timestamp {
+        self.since
     }
 
     /// Returns whether clients must show a key.
@@ -159,17 +213,8 @@ impl Serving {
     }
 
     /// Returns the names under which models are asked for.
-    pub(super) fn listed(&self) -> Vec<&str> {
-        self.ways.iter().map(|way| &*way.name).collect()
-    }
-
-    /// Returns how many upstreams can be asked now, and how many there are.
-    pub(super) fn available(&self) -> (usize, usize) {
-        (self.ways.len(), self.ways.len())
-    }
-
-    pub(super) fn behind_the_scenes(&self, _what: Own, _clock: &dyn Clock) -> Response<FaceBody> {
-        Problem::new(StatusCode::NOT_FOUND, "unknown_path", "not yet").response()
+    pub(super) fn listed(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().filter(|known| known.is_listed).map(|known| &*known.name)
     }
 }
 

@@ -8,7 +8,8 @@
 //! - `relay`: a place is taken, waited for in the line where none is free, and the request passed on; upstreams are asked
 //!   one after the other until one begins to answer
 //! - `body`, `stream`: what it says is handed on as it comes, watched from the side
-//! - `account`: the end is told to the lanes, to the metrics and to the log
+//! - `account`: the end is told to the lanes, and to `metrics` and `log`
+//! - `own`, `openapi`: what the gateway says about itself
 //!
 //! Nothing is retried over time here, and nothing is read out of an answer that the client does not get.
 
@@ -22,6 +23,9 @@ mod hedge;
 mod key_ring;
 mod listen;
 mod live;
+mod log;
+mod metrics;
+mod openapi;
 mod own;
 mod problem;
 mod relay;
@@ -30,3 +34,5 @@ mod stream;
 pub use account::{Audience, Ended, NoAudience, Outcome};
 pub use listen::{Face, serve};
 pub use live::{Live, Serving};
+pub use log::{AccessLog, LogTarget};
+pub use metrics::Metrics;

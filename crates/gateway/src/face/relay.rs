@@ -104,8 +104,9 @@ pub(super) async fn relay(
 ) -> Result<Answered, Refused> {
     let queued = Instant::now();
     let place = serving.place(ask).await;
-    account.queued = queued.elapsed();
-    account.waited += account.queued;
+    let queued = queued.elapsed();
+    account.queued = Some(queued);
+    account.waited += queued;
     relay_from(place.map_err(Refused::Ours)?, serving, worker, ask, account).await
 }
 
@@ -120,6 +121,7 @@ pub(super) async fn relay_from(
     let mut tried = Vec::new();
     loop {
         let sent = Instant::now();
+        account.sent = Some(sent);
         account.n_attempts += 1;
         account.upstream = Some(place.upstream);
         let (asked, began) = match serving.hedge(ask).filter(|_| tried.is_empty()) {
@@ -152,16 +154,19 @@ pub(super) async fn relay_from(
             }
             Err(broken) => broken,
         };
-        account.trouble = Some(format!("`{}`: {}", way.name, broken.failed.failure.message));
         broken.tell(&asked);
         let Broken { failed, own } = *broken;
+        account.failed(failed.failure.kind, own.as_ref().map(|own| own.status));
         if !is_upstreams_own(failed.failure.kind) {
             return Err(refused(way, &failed.failure, own));
         }
         tried.push(upstream);
         let may_another_help = Instant::now() < ask.deadline;
         match serving.another(ask, &tried) {
-            Picked::Place(next) if may_another_help => place = next,
+            Picked::Place(next) if may_another_help => {
+                account.failed_over();
+                place = next;
+            }
             _ => return Err(refused(way, &failed.failure, own)),
         }
     }
@@ -198,6 +203,7 @@ async fn raced(
         }
     };
     account.n_attempts += 1;
+    serving.audience.hedged(upstream);
     let mut second = Box::pin(one(second));
     let (is_first, (place, began)) = tokio::select! {
         ended = &mut first => (true, ended),
@@ -208,6 +214,7 @@ async fn raced(
         return Raced { place, began, beaten: None };
     };
     broken.tell(&place);
+    serving.audience.failed(place.upstream, broken.failed.failure.kind);
     let beaten = Some(place.upstream);
     drop(place);
     let (place, began) = if is_first { second.await } else { first.await };

@@ -20,7 +20,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
-    account::{Account, Outcome},
+    account::{Account, Outcome, word},
     ask::Ask,
     body::Broken,
     endpoint::Call,
@@ -247,7 +247,9 @@ impl Forwarding {
     }
 
     /// Takes what the wait for an upstream ended in, after the client got its head.
-    fn begin(&mut self, relayed: Result<Answered, Refused>, account: Account) {
+    fn begin(&mut self, relayed: Result<Answered, Refused>, mut account: Account) {
+        // The client has its head, whatever comes now.
+        account.status = http::StatusCode::OK.as_u16();
         self.account = Some(account);
         let problem = match relayed {
             Ok(Answered::Begun(begun)) => return self.open(*begun),
@@ -324,9 +326,12 @@ impl Forwarding {
         let State::Open { watch, place, .. } = &self.state else { return None };
         let way = &self.serving.ways[place.upstream];
         let message = format!("`{}`: {}", way.name, failure.message);
+        if let Some(account) = &mut self.account {
+            account.trouble = Some(word(failure.kind).to_owned());
+        }
         place.tell(Err(&relay::failed(failure)));
         let Some(watch) = watch else {
-            self.note(Outcome::Cut, message);
+            self.note(Outcome::Cut, "stream_cut");
             self.state = State::Ended;
             return Some(Broken);
         };
@@ -341,7 +346,7 @@ impl Forwarding {
         }
         if was_told {
             // The vendor's own words are with the client already.
-            self.note(Outcome::Cut, message);
+            self.note(Outcome::Cut, "stream_cut");
             self.state = State::Ended;
             return None;
         }
@@ -365,6 +370,8 @@ impl Forwarding {
         let Ok(ask) = self.ask.going_on(body) else { return false };
         let Some(place) = self.serving.place_to_go_on(&ask, &so_far.broken) else { return false };
         let Some(mut account) = self.account.take() else { return false };
+        account.failed(FailureKind::Unavailable, None);
+        account.failed_over();
         let (serving, worker) = (Arc::clone(&self.serving), Arc::clone(&self.worker));
         let told = format!(": continued by {}\n\n", serving.ways[place.upstream].name);
         self.held = Bytes::new();
@@ -382,14 +389,15 @@ impl Forwarding {
     fn end_with(&mut self, problem: &Problem, outcome: Outcome) {
         self.held = Bytes::new();
         self.front.push_back(problem.event(self.ask.call.events()));
-        self.note(outcome, problem.message.clone());
+        self.note(outcome, problem.code);
         self.state = State::Ended;
     }
 
-    fn note(&mut self, outcome: Outcome, trouble: String) {
+    fn note(&mut self, outcome: Outcome, trouble: &'static str) {
         if let Some(account) = &mut self.account {
             account.outcome = outcome;
-            account.trouble = Some(trouble);
+            // What the upstream did says more than what came of it.
+            account.trouble.get_or_insert_with(|| trouble.to_owned());
         }
     }
 }

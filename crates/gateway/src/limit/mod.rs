@@ -193,7 +193,6 @@ impl Limit {
     }
 
     /// Returns how many may be in flight now, and how many are.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the admin pages ask"))]
     pub(crate) fn width(&self) -> (usize, usize) {
         (self.width.places(), self.in_flight)
     }

@@ -35,7 +35,7 @@ pub struct FaceConfig {
     pub header_timeout: Duration,
     /// How often a comment is sent while the first event of a stream is waited for.
     pub keep_alive: Duration,
-    /// How a line of the log is written.
+    /// How a line of the log of requests is written, if at all.
     pub log_format: LogFormat,
     /// The file of the log; standard error where there is none.
     pub log_file: Option<PathBuf>,
@@ -127,8 +127,8 @@ pub fn resolve_face(
         body_limit: settings.body_limit.map_or(BODY_LIMIT, |Size(bytes)| bytes),
         header_timeout: span(settings.header_timeout, HEADER_TIMEOUT),
         keep_alive: span(settings.keep_alive, KEEP_ALIVE),
-        log_format: settings.log.format,
-        log_file: settings.log.file.clone(),
+        log_format: settings.log.as_ref().map_or(LogFormat::Off, |log| log.format),
+        log_file: settings.log.as_ref().and_then(|log| log.file.clone()),
         echo_model: settings.echo_model,
     })
 }

@@ -1,5 +1,6 @@
 //! The HTTP face, before vendors on loopback that are written byte by byte.
 
+mod seeing;
 mod vendor;
 
 use std::{
@@ -11,7 +12,7 @@ use std::{
 use domain::{Clock, Secret, Timestamp, ports::Class};
 use gateway::{
     FaceConfig, FaceKey, Gateway, ModelsFile,
-    face::{self, Face, Live, Serving},
+    face::{self, AccessLog, Face, Live, Serving},
     resolve, resolve_face,
 };
 use provider::transport::Transport;
@@ -52,6 +53,11 @@ impl House {
 
     /// `change` is given the models file.
     fn with_file(vendors: &[&Vendor], settings: FaceConfig, change: impl Fn(&mut Value)) -> Self {
+        Self::seen_by(None, vendors, settings, change)
+    }
+
+    /// The same, with a log of requests.
+    fn seen_by(log: Option<AccessLog>, vendors: &[&Vendor], settings: FaceConfig, change: impl Fn(&mut Value)) -> Self {
         let names: Vec<String> = ('a'..).take(vendors.len()).map(String::from).collect();
         let channels: serde_json::Map<_, _> = names
             .iter()
@@ -67,6 +73,7 @@ impl House {
         let clock: Arc<dyn Clock> = Arc::new(Epoch);
         let gateway = Arc::new(Gateway::new(&resolved, Arc::new(Transport::default()), Arc::clone(&clock)));
         let serving = Serving::new(&resolved, gateway, settings, clock.now());
+        let serving = serving.seen_by(Arc::default(), log.map(Arc::new));
         let live = Arc::new(Live::new(Arc::new(serving)));
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let face = face::serve(listener, &live, 2, &clock).unwrap();
