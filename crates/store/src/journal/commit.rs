@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     io,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
@@ -31,6 +32,9 @@ pub(super) struct Tail {
 
 type Ack = oneshot::Sender<Result<Located, JournalError>>;
 
+/// Is told every entry that has become durable.
+pub(super) type Listener = Box<dyn FnMut(&Entry) + Send>;
+
 enum Asked {
     Append(Vec<Entry>, Ack),
     Seal(std::sync::mpsc::SyncSender<Result<(), JournalError>>),
@@ -47,6 +51,7 @@ struct Queue {
 struct Gate {
     queue: Mutex<Queue>,
     filled: Condvar,
+    listener: Mutex<Option<Listener>>,
     /// A permit for each entry that may wait: this is what bounds the queue.
     room: Semaphore,
 }
@@ -55,6 +60,10 @@ impl Gate {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         // A panic of another holder leaves a queue that is still a queue.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn listener(&self) -> MutexGuard<'_, Option<Listener>> {
+        self.listener.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -75,8 +84,9 @@ impl Commit {
         options: Options,
         tail: Tail,
     ) -> io::Result<Self> {
-        let gate =
-            Arc::new(Gate { queue: Mutex::default(), filled: Condvar::new(), room: Semaphore::new(options.queue) });
+        let room = Semaphore::new(options.queue);
+        let gate = Gate { queue: Mutex::default(), filled: Condvar::new(), listener: Mutex::default(), room };
+        let gate = Arc::new(gate);
         let writer = Writer { disk, folder, tag, options, tail, gate: Arc::clone(&gate), buffer: Vec::new() };
         let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(move || writer.run())?;
         Ok(Self { gate, queue: options.queue, group: options.group, thread: Some(thread) })
@@ -102,6 +112,11 @@ impl Commit {
             }
         }
         acked.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// Tells `listener` every entry from now on, in the order of the journal and before its caller knows it durable.
+    pub(super) fn tell(&self, listener: Listener) {
+        *self.gate.listener() = Some(listener);
     }
 
     /// Seals the last segment, so that every entry is in an index.
@@ -249,6 +264,7 @@ impl Writer {
             let _ = self.tail.file.cut(u64::from(start));
             return Err(error);
         }
+        self.tell(placed.iter().map(|(entry, ..)| *entry));
         for (entry, offset, end) in placed {
             self.tail.index.add(entry, offset, end);
         }
@@ -261,6 +277,15 @@ impl Writer {
             self.seal()?;
         }
         Ok(places)
+    }
+
+    fn tell<'e>(&self, entries: impl Iterator<Item = &'e Entry>) {
+        let mut listener = self.gate.listener();
+        let Some(tell) = listener.as_mut() else { return };
+        // Who listens may fail; the journal goes on without.
+        if catch_unwind(AssertUnwindSafe(|| entries.for_each(tell))).is_err() {
+            *listener = None;
+        }
     }
 
     /// Writes the index of the last segment and begins a new one. An empty segment is left open.

@@ -105,6 +105,13 @@ impl Journal {
         Ok((Self { shared: Arc::new(shared) }, recovered))
     }
 
+    /// Tells `listener` every entry that becomes durable from now on, in the order of [`Journal::replay`], and before the
+    /// append of that entry ends. It is called on the writing thread, so it should be quick; one that panics is not
+    /// called again. There is one listener: another one takes its place.
+    pub fn tell(&self, listener: impl FnMut(&Entry) + Send + 'static) {
+        self.shared.commit.tell(Box::new(listener));
+    }
+
     /// Tells what the journal in `folder` knows without changing anything, so that it can be asked about a run that
     /// another process works on. Budgets and items in progress are left out. The flag says whether the last process
     /// stopped in good order.

@@ -109,7 +109,8 @@ pub(super) fn scan(
     on_entry: &mut dyn FnMut(Entry, u32, u64),
 ) -> io::Result<Scanned> {
     let length = file.length()?;
-    let durable = last_group_start(file, length)?.max(known_durable);
+    // No frame can bear witness to more than all of it, and looking for one reads everything once more.
+    let durable = if known_durable >= length { length } else { last_group_start(file, length)?.max(known_durable) };
     let mut scanned = Scanned { end: FIRST_FRAME.min(length), ..Scanned::default() };
     let mut at = FIRST_FRAME;
     let mut reader = Reader::new(file, length);

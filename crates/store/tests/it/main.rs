@@ -3,6 +3,7 @@
 
 mod crash;
 mod damage;
+mod listening;
 mod requests;
 mod resume;
 mod story;
