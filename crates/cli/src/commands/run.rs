@@ -22,6 +22,7 @@ use crate::{
     exit::Exit,
     pipeline::{self, Ready, StepConfig},
     progress::{Mode, counted, thousands},
+    report::Heard,
     talk,
 };
 pub(super) use before::Before;
@@ -68,8 +69,10 @@ pub(super) fn start(args: &Run, before: &Before) -> anyhow::Result<Exit> {
     // One thread drives the run: its work per record is small, and threads of their own write the journal and read the
     // source. A second one would spend its time on waking the first.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut work =
-        Working { args, ready: &ready, chosen, journal, recovered, clock, accounts: Vec::new(), checked: Vec::new() };
+    let has_report = !ready.pipeline.finish.report.is_empty();
+    let heard = (has_report && recovered.n_processes == 0).then(|| Heard::of(&journal));
+    let (accounts, checked) = (Vec::new(), Vec::new());
+    let mut work = Working { args, ready: &ready, chosen, journal, recovered, clock, heard, accounts, checked };
     let control = watch::Sender::new(before.control());
     let seen = runtime.block_on(async { seeing::Seen::begin(&work, args.progress, control) })?;
     let end = runtime.block_on(work.run_steps(&models, before, &seen));
@@ -98,6 +101,8 @@ struct Working<'a> {
     journal: Journal,
     recovered: Recovered,
     clock: Arc<dyn Clock>,
+    /// What is told of the journal for the report, where no process has worked on the run before.
+    heard: Option<Heard>,
     accounts: Vec<(StepAccount, Checked)>,
     checked: Vec<Checked>,
 }

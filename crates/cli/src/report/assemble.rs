@@ -13,6 +13,7 @@ use super::{
         Process, ProcessEnd, Rate, RateBucket, Report, Run, Skipped, Skips, Spread, Step, Time, Tokens, Upstream,
     },
     gather::{Gathered, Names},
+    heard::Heard,
     histogram::Histogram,
 };
 use crate::clock;
@@ -30,6 +31,14 @@ const DAMAGES: usize = 20;
 /// # Errors
 /// Where the manifest or the journal cannot be read.
 pub(crate) fn of(folder: &RunFolder) -> anyhow::Result<Report> {
+    of_heard(folder, None)
+}
+
+/// As [`of`], where this process has heard all that the journal holds: then it is not read again.
+///
+/// # Errors
+/// As [`of`].
+pub(super) fn of_heard(folder: &RunFolder, heard: Option<&Heard>) -> anyhow::Result<Report> {
     let manifest = Manifest::read(folder.path())?;
     let is_running = is_running(folder)?;
     // The index first: whatever is settled between the two is in the second only.
@@ -39,7 +48,10 @@ pub(crate) fn of(folder: &RunFolder) -> anyhow::Result<Report> {
         Err(_) if !folder.journal().exists() => Recovered::default(),
         Err(error) => return Err(error.into()),
     };
-    let gathered = Gathered::of(&folder.journal(), is_running)?;
+    let gathered = match heard.and_then(Heard::taken) {
+        Some(gathered) => gathered.complete(&folder.journal(), is_running)?,
+        None => Gathered::of(&folder.journal(), is_running)?,
+    };
     Ok(Assembling { manifest, gathered, indexed, is_running }.report(folder.id()))
 }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use domain::{End, FailureKind, Outcome, Reason, RecordKey, SkipReason};
-use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+
+use super::said;
 
 /// So many are shown of each kind.
 pub(super) const SHOWN: usize = 3;
@@ -110,41 +110,10 @@ fn excerpt(raw: &[u8]) -> Option<String> {
     if raw.is_empty() {
         return None;
     }
-    let text = text_of(raw).filter(|text| !text.trim().is_empty());
+    let text = said::text_of(raw).filter(|text| !text.trim().is_empty());
     // The first few bytes are enough, however long it is; a character that is cut in two is no matter.
     let text = text.unwrap_or_else(|| String::from_utf8_lossy(&raw[..raw.len().min(4 * EXCERPT)]).into_owned());
     Some(cut(text.trim(), EXCERPT))
-}
-
-/// Returns what a model said in the body of a chat completion: the text of its answer, or why it declined to give one.
-/// `None` where it is no such body.
-pub(super) fn text_of(raw: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Completion {
-        choices: Vec<Choice>,
-    }
-    #[derive(Deserialize)]
-    struct Choice {
-        message: Message,
-    }
-    #[derive(Deserialize)]
-    struct Message {
-        #[serde(default, deserialize_with = "text")]
-        content: String,
-        #[serde(default, deserialize_with = "text")]
-        refusal: String,
-    }
-    // Text, or parts of which some are text; anything else says nothing.
-    fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-        Ok(match Value::deserialize(deserializer)? {
-            Value::String(text) => text,
-            Value::Array(parts) => parts.iter().filter_map(|part| part.get("text")?.as_str()).collect(),
-            _ => String::new(),
-        })
-    }
-    let completion: Completion = serde_json::from_slice(raw).ok()?;
-    let message = completion.choices.into_iter().next()?.message;
-    Some(if message.content.is_empty() { message.refusal } else { message.content })
 }
 
 #[cfg(test)]

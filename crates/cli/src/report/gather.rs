@@ -1,4 +1,5 @@
-//! Reading a journal once, from its first entry to its last, and adding up.
+//! Taking what a journal holds once, from its first entry to its last, and adding up: while it is written
+//! ([`super::heard`]), or from disk.
 //!
 //! What takes memory: two bytes a record ([`Ends`]), four bytes a record whose answer others took, and for everything
 //! else a constant. Where duplicates were answered, or the examples at hand do not suffice, the journal is read a
@@ -18,8 +19,9 @@ use store::{Journal, LocalDisk};
 
 use super::{
     ends::Ends,
-    examples::{self, Examples, SHOWN, Why},
+    examples::{Examples, SHOWN, Why},
     histogram::Histogram,
+    said,
     timeline::Timeline,
 };
 
@@ -177,15 +179,24 @@ impl Gathered {
             return Ok(gathered);
         }
         gathered.damage = Journal::replay(&LocalDisk, folder, &mut |entry| gathered.take(&entry))?;
-        gathered.processes.close(is_running);
-        if gathered.lacks_something() {
-            gathered.examples = Examples::default();
-            Journal::replay(&LocalDisk, folder, &mut |entry| gathered.take_again(&entry))?;
-        }
-        Ok(gathered)
+        gathered.complete(folder, is_running)
     }
 
-    fn take(&mut self, entry: &Entry) {
+    /// Ends the adding up, once every entry of the journal in `folder` was taken.
+    ///
+    /// # Errors
+    /// Where the journal must be read a second time, and cannot be.
+    pub(super) fn complete(mut self, folder: &Path, is_running: bool) -> Result<Self, JournalError> {
+        self.processes.close(is_running);
+        if self.lacks_something() {
+            self.examples = Examples::default();
+            Journal::replay(&LocalDisk, folder, &mut |entry| self.take_again(&entry))?;
+        }
+        Ok(self)
+    }
+
+    /// Takes the next entry.
+    pub(super) fn take(&mut self, entry: &Entry) {
         match &entry.header {
             Header::Outcome(outcome) => self.take_outcome(outcome, &entry.raw),
             Header::Attempted(attempted) => self.take_attempt(attempted, &entry.raw),
@@ -249,8 +260,8 @@ impl Gathered {
         if let Some(reason) = &meta.finish_reason {
             self.finish_reasons.add(reason);
         }
-        if let Some(text) = examples::text_of(raw) {
-            self.answer_characters.add(text.chars().count() as u64);
+        if let Some(characters) = said::characters_of(raw) {
+            self.answer_characters.add(characters);
         }
         if meta.upstream.is_none() && meta.usage.is_none() && meta.latency_ms.is_none() {
             return;

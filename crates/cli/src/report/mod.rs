@@ -1,6 +1,6 @@
 //! The report of a run: made from its journal and its manifest alone, at any time, for people and for programs.
 //!
-//! The journal is read once (`gather` adds up), the manifest says what the run is, and both become a
+//! The journal is read once (`gather` adds up), or was listened to while it was written (`heard`), the manifest says what the run is, and both become a
 //! [`Report`]. That is what JSON shows. For people it is set as a document in their language, and the document is written
 //! as Markdown or as HTML.
 
@@ -11,10 +11,12 @@ mod ends;
 mod examples;
 mod facts;
 mod gather;
+mod heard;
 mod histogram;
 mod html;
 mod markdown;
 mod place;
+mod said;
 #[cfg(test)]
 mod tests;
 mod timeline;
@@ -28,6 +30,7 @@ use crate::language::Language;
 pub(crate) use assemble::of;
 pub(crate) use difference::{between, shown};
 pub(crate) use facts::Report;
+pub(crate) use heard::Heard;
 pub(crate) use place::{replace, write};
 
 /// How a report is written.

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use connect::Place;
 use store::RunFolder;
 
-use super::{Format, of, render};
+use super::{Format, Heard, assemble::of_heard, render};
 use crate::language::Language;
 
 /// Endings that say how a file is packed, and not what it is.
@@ -18,7 +18,7 @@ const PACKED: [&str; 3] = ["gz", "zst", "zstd"];
 
 /// Writes the report of a run in every one of `formats` beside its first output: `out/labels.jsonl` gets
 /// `out/labels.report.md` and its like. Each file is written aside, synced and renamed. Returns what was written, as the
-/// pipeline would name it.
+/// pipeline would name it. `heard` is what this process heard of the journal, where that is all of it and it is sound.
 ///
 /// # Errors
 /// Where the journal cannot be read or a file cannot be written.
@@ -27,11 +27,12 @@ pub(crate) fn write(
     formats: &[Format],
     output: &Place,
     language: Language,
+    heard: Option<&Heard>,
 ) -> anyhow::Result<Vec<String>> {
     if formats.is_empty() {
         return Ok(Vec::new());
     }
-    let report = of(folder)?;
+    let report = of_heard(folder, heard)?;
     let mut written = Vec::new();
     for format in formats {
         let name = beside(Path::new(&output.name), *format).display().to_string();

@@ -177,7 +177,10 @@ impl Working<'_> {
         let Some((_, step)) = self.ready.pipeline.steps.0.first() else { return Ok(()) };
         let output = self.ready.named().output(&step.sink);
         let formats = &self.ready.pipeline.finish.report;
-        for name in report::write(&self.chosen.folder, formats, &output, language::chosen())? {
+        // Where outcomes turned out to be damaged, the report tells which bytes are.
+        let is_sound = self.accounts.iter().all(|(account, _)| account.damaged == 0 && account.restored == 0);
+        let heard = self.heard.as_ref().filter(|_| is_sound);
+        for name in report::write(&self.chosen.folder, formats, &output, language::chosen(), heard)? {
             talk::say(format!("  {}", self.as_reached(&name)));
         }
         Ok(())

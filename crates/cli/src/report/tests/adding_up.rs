@@ -9,7 +9,7 @@ use domain::{End, EndClass, Failure, FailureKind, Header, Reason, RecordKey, Ski
 use store::RunState;
 use testkit::Draw;
 
-use super::{Scripted, attempted, body, meta, outcome, reopened, settled, skipped, started, stopped};
+use super::{Scripted, attempted, body, golden, meta, outcome, reopened, settled, skipped, started, stopped};
 use crate::{
     language::Language,
     report::{Format, Report, render},
@@ -115,6 +115,21 @@ fn check(report: &Report, model: &Model, seed: u64) {
     }
     let tokens = &report.bill.tokens;
     assert_eq!((tokens.prompt, tokens.completion), (model.billed.prompt_tokens, model.billed.completion_tokens));
+}
+
+#[test]
+fn a_report_of_what_was_heard_is_that_of_what_is_read() {
+    for seed in 0..40 {
+        let (scripted, _) = random_journal(seed);
+        let [read, heard] = [scripted.report(), scripted.heard()]
+            .map(|report| render(&report, Format::Json, Language::English).unwrap());
+        assert_eq!(heard, read, "seed {seed}");
+    }
+    let scripted = golden::journal();
+    assert_eq!(
+        render(&scripted.heard(), Format::Json, Language::English).unwrap(),
+        render(&scripted.report(), Format::Json, Language::English).unwrap()
+    );
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Two processes, the first of them killed; a retry; duplicates; an answer judged again; every way to end.
-fn journal() -> Scripted {
+pub(super) fn journal() -> Scripted {
     let scripted = Scripted::new();
     let at = |ms: u64| Timestamp(1_000_000 + ms);
     let key = |position| RecordKey { step: 0, part: 0, position, sample: 0 };

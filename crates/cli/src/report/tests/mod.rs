@@ -17,12 +17,15 @@ use domain::{
 use store::{Journal, LocalDisk, Manifest, Options, RunFolder};
 use tempfile::TempDir;
 
+use super::Heard;
+
 /// A run on disk, whose journal is written entry by entry.
 pub(super) struct Scripted {
     _state: TempDir,
     pub(super) folder: RunFolder,
     pub(super) manifest: Manifest,
     journal: Journal,
+    heard: Heard,
 }
 
 impl Scripted {
@@ -35,7 +38,8 @@ impl Scripted {
         // Small segments, so that a short journal has several.
         let options = Options { window: Duration::ZERO, group: 1, segment_bytes: 4096, ..Options::default() };
         let (journal, _) = Journal::open(Arc::new(LocalDisk), &folder.journal(), 7, options).unwrap();
-        Self { _state: state, folder, manifest, journal }
+        let heard = Heard::of(&journal);
+        Self { _state: state, folder, manifest, journal, heard }
     }
 
     pub(super) fn append(&self, entries: impl IntoIterator<Item = Entry>) -> &Self {
@@ -53,6 +57,11 @@ impl Scripted {
 
     pub(super) fn report(&self) -> super::Report {
         super::of(&self.folder).unwrap()
+    }
+
+    /// The same, from what was heard while the journal was written; it is told once.
+    pub(super) fn heard(&self) -> super::Report {
+        super::assemble::of_heard(&self.folder, Some(&self.heard)).unwrap()
     }
 }
 
