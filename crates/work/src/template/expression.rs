@@ -13,9 +13,11 @@ use std::{cmp::Ordering, sync::Arc};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value, value::ValueKind};
 
 use super::{
+    condition::Condition,
     language::{Anything, environment, is_mistake, said},
     names::looked_up,
-    value::to_json,
+    tokens::Tokens,
+    value::{Named, to_json},
 };
 
 const CONDITION: &str = "condition";
@@ -29,6 +31,8 @@ const DEFINED: &str = "__defined";
 pub(crate) struct Expression {
     environment: Environment<'static>,
     names: Vec<Arc<str>>,
+    /// The same, where it is no more than a comparison of fields.
+    condition: Option<Condition>,
 }
 
 impl Expression {
@@ -43,8 +47,7 @@ impl Expression {
             return Err("the expression is empty".to_owned());
         }
         // The engine stops at what it does not know, and would take what stands before it for the whole.
-        let mut tokens = Rewriting { text, at: 0 };
-        while let Some(token) = tokens.next() {
+        for token in Tokens::of(text) {
             if !token.is_ascii() && !token.starts_with(['"', '\'']) && !token.trim().is_empty() {
                 return Err(format!("`{token}` has no meaning here: words, quotes and marks are those of ASCII"));
             }
@@ -54,7 +57,10 @@ impl Expression {
         if let Some(error) = tried.filter_map(|record| whole.eval(record).err()).find(is_mistake) {
             return Err(said(&error));
         }
-        let names = looked_up(&environment, &format!("{{{{ {text} }}}}")).into_iter().map(Arc::from).collect();
+        let in_braces = format!("{{{{ {text} }}}}");
+        let names = looked_up(&environment, &in_braces);
+        let condition = Condition::read(text, &names);
+        let names = names.into_iter().map(Arc::from).collect();
         environment.add_function(COMPARED, |left: &Value, operator: &str, right: &Value| is_so(left, operator, right));
         environment.add_function(DEFINED, |value: Value| match value.is_undefined() {
             true => Err(Error::new(ErrorKind::UndefinedError, "the expression has no value")),
@@ -68,7 +74,7 @@ impl Expression {
         ] {
             environment.add_template_owned(name, whole).map_err(|error| said(&error))?;
         }
-        Ok(Self { environment, names })
+        Ok(Self { environment, names, condition })
     }
 
     /// Returns the names that it looks up.
@@ -81,6 +87,9 @@ impl Expression {
     /// # Errors
     /// Why that cannot be said.
     pub(crate) fn is_true(&self, context: &Value) -> Result<bool, String> {
+        if let (Some(condition), Some(record)) = (&self.condition, context.downcast_object_ref::<Named>()) {
+            return Ok(condition.holds(record));
+        }
         self.run(CONDITION, context).map(|said| !said.is_empty())
     }
 
@@ -99,7 +108,7 @@ impl Expression {
 }
 
 /// Returns whether `left` and `right` are as `operator` says.
-fn is_so(left: &Value, operator: &str, right: &Value) -> bool {
+pub(super) fn is_so(left: &Value, operator: &str, right: &Value) -> bool {
     match operator {
         "==" => is_equal(left, right),
         "!=" => !is_equal(left, right),
@@ -158,8 +167,8 @@ fn boolean(value: &Value) -> Option<bool> {
 
 /// Returns what may have been meant by an expression that is none: other languages write conditions otherwise.
 fn hint(text: &str) -> &'static str {
-    let (mut tokens, mut last, mut depth) = (Rewriting { text, at: 0 }, "", 0_u32);
-    while let Some(token) = tokens.next() {
+    let (mut last, mut depth) = ("", 0_u32);
+    for token in Tokens::of(text) {
         match (last, token) {
             ("&", "&") => return "; write `and` instead of `&&`",
             ("|", "|") => return "; write `or` instead of `||`",
@@ -176,13 +185,10 @@ fn hint(text: &str) -> &'static str {
 
 /// Rewrites the comparisons of an expression, which is known to be one.
 fn comparing(text: &str) -> String {
-    Rewriting { text, at: 0 }.group(None)
+    Rewriting(Tokens::of(text)).group(None)
 }
 
-struct Rewriting<'t> {
-    text: &'t str,
-    at: usize,
-}
+struct Rewriting<'t>(Tokens<'t>);
 
 /// What stands between two words that join conditions: operands, and the comparisons between them.
 #[derive(Default)]
@@ -214,12 +220,12 @@ impl Segment<'_> {
     }
 }
 
-impl<'t> Rewriting<'t> {
+impl Rewriting<'_> {
     /// Rewrites up to the bracket that closes the group, or to the end.
     fn group(&mut self, closing: Option<&str>) -> String {
         let mut out = String::new();
         let mut segment = Segment::default();
-        while let Some(token) = self.next() {
+        while let Some(token) = self.0.next() {
             match token {
                 _ if Some(token) == closing => {
                     segment.flush(&mut out);
@@ -258,29 +264,5 @@ impl<'t> Rewriting<'t> {
         }
         segment.flush(&mut out);
         out
-    }
-
-    /// Returns the next token; white space is one.
-    fn next(&mut self) -> Option<&'t str> {
-        let rest = &self.text[self.at..];
-        let first = rest.chars().next()?;
-        let run = |is_part: &dyn Fn(char) -> bool| rest.find(|c| !is_part(c)).unwrap_or(rest.len());
-        let length = match first {
-            '"' | '\'' => {
-                let mut is_escaped = false;
-                let end = rest[1..].find(|c| {
-                    let is_end = c == first && !is_escaped;
-                    is_escaped = c == '\\' && !is_escaped;
-                    is_end
-                });
-                end.map_or(rest.len(), |end| end + 2)
-            }
-            _ if first.is_whitespace() => run(&char::is_whitespace),
-            _ if first.is_ascii_alphanumeric() || first == '_' => run(&|c| c.is_ascii_alphanumeric() || c == '_'),
-            _ if ["==", "!=", "<=", ">="].iter().any(|operator| rest.starts_with(operator)) => 2,
-            _ => first.len_utf8(),
-        };
-        self.at += length;
-        Some(&rest[..length])
     }
 }

@@ -1,14 +1,17 @@
 //! Templates and expressions, filled from a record's own text.
 //!
 //! The way of a record: `filter` says whether it is kept at all, `reader` takes from its text what templates name
-//! (`value`, `names`), and `render` fills the templates. An `expression` is a template without a text around it.
+//! (`value`, `names`), and `render` fills the templates. An `expression` is a template without a text around it; a
+//! `condition` is one that only compares (`tokens`), and needs no engine.
 
+mod condition;
 mod expression;
 mod filter;
 mod language;
 mod names;
 mod reader;
 mod render;
+mod tokens;
 mod value;
 
 pub use filter::Filter;

@@ -24,7 +24,14 @@ impl Object for Named {
     }
 
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
-        self.0.iter().find(|(name, _)| **name == *key).map(|(_, value)| value.clone())
+        self.get(key).cloned()
+    }
+}
+
+impl Named {
+    /// Returns the field that is called so.
+    pub(super) fn get(&self, name: &str) -> Option<&Value> {
+        self.0.iter().find(|(known, _)| **known == *name).map(|(_, value)| value)
     }
 }
 
@@ -63,6 +70,8 @@ pub(crate) fn is_empty(raw: &RawValue) -> bool {
 fn number(text: &str) -> Value {
     // The standard library reads floats exactly, which serde_json does only with a feature that slows it down.
     let number = match text.parse::<i64>() {
+        // JSON spells whole numbers in one way, but for this one.
+        Ok(number) if text != "-0" => return Value::from(number),
         Ok(number) => Value::from(number),
         Err(_) => match (text.parse::<i128>(), text.parse::<f64>()) {
             (Ok(number), _) => Value::from(number),

@@ -5,13 +5,29 @@ use serde_json::{Value as Json, json, value::RawValue};
 
 use super::{super::value_of, *};
 
-/// A record as expressions see it.
+/// A record that only the engine looks into.
 fn record(fields: &Json) -> Value {
-    value_of(&RawValue::from_string(fields.to_string()).unwrap()).unwrap()
+    value_of(&raw(fields)).unwrap()
 }
 
+/// A record as filters see it: conditions that need no engine are decided without it.
+fn named(fields: &Json) -> Value {
+    let fields = fields.as_object().unwrap().iter();
+    Value::from_object(Named(
+        fields.map(|(name, value)| (name.as_str().into(), value_of(&raw(value)).unwrap())).collect(),
+    ))
+}
+
+fn raw(value: &Json) -> Box<RawValue> {
+    RawValue::from_string(value.to_string()).unwrap()
+}
+
+/// Returns what an expression is, which must be the same with and without the engine.
 fn truth(text: &str, fields: &Json) -> Result<bool, String> {
-    Expression::new(text)?.is_true(&record(fields))
+    let expression = Expression::new(text)?;
+    let is_true = expression.is_true(&named(fields));
+    assert_eq!(is_true, expression.is_true(&record(fields)), "{text}");
+    is_true
 }
 
 #[test]
@@ -72,6 +88,34 @@ fn a_condition_means_what_it_says_whether_numbers_stand_as_text_or_not() {
 }
 
 #[test]
+fn a_condition_that_only_compares_needs_no_engine() {
+    let names = ["n", "t", "word"];
+    for (text, needs_none) in [
+        ("n >= 0", true),
+        ("not (n < 1.5 or t == 'a') and word", true),
+        ("-3 < n <= - 4 != none", true),
+        ("n == true or word == \"x y\"", true),
+        ("n", true),
+        ("(n) > 3", false),
+        ("(n > 3) == true", false),
+        ("n + 1 > 3", false),
+        ("n.x > 3", false),
+        ("n in [1]", false),
+        ("n is defined", false),
+        ("word|length > 3", false),
+        ("word == 'a\\'b'", false),
+        ("word == 'a' 'b'", false),
+        ("n > 1e3", false),
+        ("n > 1_000", false),
+        ("n > 12345678901234567890", false),
+        ("range > 3", false),
+        ("n if t else word", false),
+    ] {
+        assert_eq!(Condition::read(text, &names).is_some(), needs_none, "{text}");
+    }
+}
+
+#[test]
 fn a_mistake_is_told_before_there_is_a_record() {
     for (text, expected) in [
         (" ", "the expression is empty"),
@@ -86,6 +130,46 @@ fn a_mistake_is_told_before_there_is_a_record() {
     ] {
         assert_eq!(Expression::new(text).map(|_| ()).unwrap_err(), expected, "{text}");
     }
+}
+
+/// Conditions that need no engine, over fields of any kind.
+fn comparison() -> impl Strategy<Value = String> {
+    let operand = prop_oneof![
+        prop::sample::select(vec!["a", "b", "c", "missing"]).prop_map(str::to_owned),
+        prop::sample::select(vec!["true", "none", "'2'", "\"x\"", "''", "2", "-1", "1.5", "0"]).prop_map(str::to_owned),
+    ];
+    let operator = prop::sample::select(vec!["<", "<=", ">", ">=", "==", "!="]);
+    let compared = (operand.clone(), prop::collection::vec((operator, operand), 0..3))
+        .prop_map(|(first, rest)| rest.iter().fold(first, |all, (operator, next)| format!("{all} {operator} {next}")));
+    compared.prop_recursive(3, 16, 3, |inner| {
+        let two = (inner.clone(), inner.clone());
+        prop_oneof![
+            two.clone().prop_map(|(one, other)| format!("{one} and {other}")),
+            two.prop_map(|(one, other)| format!("{one} or {other}")),
+            inner.clone().prop_map(|one| format!("not {one}")),
+            inner.prop_map(|one| format!("({one})")),
+        ]
+    })
+}
+
+fn field() -> impl Strategy<Value = Json> {
+    prop::sample::select(vec![
+        json!(2),
+        json!(-1),
+        json!(1.5),
+        json!("2"),
+        json!(" 2.0 "),
+        json!("x"),
+        json!(""),
+        json!("TRUE"),
+        json!(true),
+        json!(false),
+        json!(null),
+        json!([]),
+        json!([2]),
+        json!({"x": 2}),
+        json!(12345678901234567890_u64),
+    ])
 }
 
 /// Conditions over the numbers `a`, `b` and the list of numbers `l`.
@@ -121,12 +205,22 @@ fn condition() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    /// What is decided without the engine is decided as with it.
+    #[test]
+    fn a_comparison_is_the_same_with_and_without_the_engine(text in comparison(), a in field(), b in field(), c in field()) {
+        let fields = json!({"a": a, "b": b, "c": c});
+        let expression = Expression::new(&text).unwrap();
+        prop_assert_eq!(expression.is_true(&named(&fields)), expression.is_true(&record(&fields)), "{}", text);
+    }
+
     /// Of numbers an expression says what the engine says, however its comparisons are rewritten.
     #[test]
     fn numbers_are_compared_as_the_engine_compares_them(text in condition(), a in 0..5, b in -2..5) {
         let fields = record(&json!({"a": a, "b": b, "l": [a, 3]}));
         let engines = environment().compile_expression(&text).unwrap().eval(&fields).unwrap().is_true();
         prop_assert_eq!(Expression::new(&text).unwrap().is_true(&fields), Ok(engines), "{}", text);
+        let named = named(&json!({"a": a, "b": b, "l": [a, 3]}));
+        prop_assert_eq!(Expression::new(&text).unwrap().is_true(&named), Ok(engines), "{}", text);
     }
 
     /// Whatever is written where an expression belongs, it is one or is told to be none.
