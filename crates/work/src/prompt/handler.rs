@@ -5,11 +5,11 @@ use std::{borrow::Cow, sync::Arc, time::Instant};
 use bytes::Bytes;
 use domain::{
     Answer, AnswerMeta, BoxFuture, Failure, FailureKind, Outcome, Planned, Reason, Record, SampleNumber, Unplanned,
-    WorkItem,
+    WorkItem, json,
     ports::{Ask, AttemptContext, Class, Ended, Handler, ModelClient, ModelRequest, Prior, Reservation, Reserve},
     request_hash,
 };
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{Value, value::RawValue};
 
 use super::{
     Prompt,
@@ -62,7 +62,7 @@ impl PromptHandler {
         if !mistakes.is_empty() {
             return Err(Mistakes(mistakes));
         }
-        let identity = json!({ "prompt": config, "inputs": inputs });
+        let identity = serde_json::json!({ "prompt": config, "inputs": inputs });
         let making = Making::new(config, inputs.fields.clone())?;
         let renderer = Renderer::new(config, inputs, source)?;
         Ok(Self {
@@ -141,12 +141,12 @@ impl PromptHandler {
         self.policy.hold(&message, &said)?;
         let output = match message.tool_calls {
             // It was held to be an answer.
-            Some(calls) if said.answer.trim().is_empty() => of_answer(&compacted(calls.get())),
+            Some(calls) if said.answer.trim().is_empty() => Ok(of_answer(&compacted(calls.get()))),
             _ => self.check.output_of(&said.answer),
         };
         let invalid = |(reason, what)| Failure::new(FailureKind::InvalidOutput, what).because(reason);
         let output = output.map_err(invalid)?;
-        let Some(making) = &self.making else { return Ok(output) };
+        let Some(making) = &self.making else { return raw(output) };
         let (model, sample) = self.place_of(record.key.sample);
         let thought = said.thought.as_deref().filter(|thought| !thought.is_empty());
         let facts = Facts {
@@ -159,7 +159,7 @@ impl PromptHandler {
             sample,
             attempts,
         };
-        making.make(record, &output, &facts)
+        making.make(record, output, &facts).and_then(raw)
     }
 
     /// Returns what a sample stands for: the number of the model, and which of its answers.
@@ -189,6 +189,11 @@ impl PromptHandler {
         }
         self.body.with_complaint(planned, said.trim(), &complaint)
     }
+}
+
+/// Takes an object that was written here for JSON, once it is whole.
+fn raw(json: String) -> Result<Box<RawValue>, Failure> {
+    RawValue::from_string(json).map_err(|error| Failure::new(FailureKind::Internal, json::in_words(&error)))
 }
 
 /// Returns how many times the tokens are allowed, after an answer of `used` tokens was cut off: the next power of

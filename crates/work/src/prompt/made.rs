@@ -1,12 +1,12 @@
 //! Fields that are made from an answer, what is kept of it, and whether it is one of those that are looked for.
 
-use std::sync::Arc;
+use std::{fmt::Write as _, sync::Arc};
 
 use domain::{AnswerMeta, Failure, FailureKind, Reason, Record, json};
 use minijinja::{Environment, Value};
 use serde_json::{Value as Json, value::RawValue};
 
-use super::{Derived, Known, Prompt};
+use super::{Derived, Known, Prompt, validate::quoted};
 use crate::{
     mistake::{Mistake, Mistakes},
     template::{Expression, Named, Wants, environment, looked_up, said, undefined_in, value_of, with_bare_record_json},
@@ -36,6 +36,7 @@ pub(super) struct Making {
     /// Templates by the names of their fields.
     environment: Environment<'static>,
     derived: Vec<(String, How)>,
+    /// What is kept, and the names of the fields as JSON strings with their colons.
     kept: Vec<(Known, String)>,
     accepts: Option<(String, Expression)>,
     /// The fields of the record that all of these name, and those that `record_json` shows.
@@ -61,7 +62,7 @@ impl Making {
         let mut making = Self {
             environment: environment(),
             derived: Vec::new(),
-            kept: prompt.keep.as_ref().map(|keep| keep.0.clone()).unwrap_or_default(),
+            kept: prompt.keep.iter().flat_map(|keep| &keep.0).map(|(known, name)| (*known, quoted(name))).collect(),
             accepts: None,
             wants: Wants::default(),
             chosen,
@@ -95,11 +96,11 @@ impl Making {
         Ok(Some(making))
     }
 
-    /// Makes the new fields of an answer, behind those that it has.
-    pub(super) fn make(&self, record: &Record, output: &RawValue, facts: &Facts<'_>) -> Result<Box<RawValue>, Failure> {
+    /// Makes the new fields of an answer, behind those that it has: `output`, an object without white space.
+    pub(super) fn make(&self, record: &Record, output: String, facts: &Facts<'_>) -> Result<String, Failure> {
         let mut derived = Vec::with_capacity(self.derived.len());
         if !self.derived.is_empty() || self.accepts.is_some() {
-            let context = self.context(record, output, facts);
+            let context = self.context(record, &output, facts);
             if let Some((text, expression)) = &self.accepts {
                 let is_accepted = expression.is_true(&context);
                 if !matches!(is_accepted, Ok(true)) {
@@ -112,27 +113,24 @@ impl Making {
                 derived.push((name, self.value_of(name, how, &context)?));
             }
         }
-        let mut made = Object::new(output.get().len() + 64 * (derived.len() + self.kept.len()));
-        // It was made or checked a moment ago.
-        let _ = json::members(output.get(), |name, value| {
-            let replaced = derived.iter().find(|(derived, _)| **derived == name);
-            made.push(&name, replaced.map_or(value.get(), |(_, value)| value));
-        });
-        for (name, value) in &derived {
-            if !made.names.contains(*name) {
-                made.push(name, value);
-            }
+        let mut made = if derived.is_empty() { output } else { with_derived(&output, &derived) };
+        made.reserve(64 * self.kept.len());
+        // The closing brace comes last again.
+        made.pop();
+        for (known, quoted) in &self.kept {
+            made.push_str(if made.len() > 1 { "," } else { "" });
+            made.push_str(quoted);
+            push_kept(*known, facts, &mut made);
         }
-        for (known, name) in &self.kept {
-            made.push(name, &kept(*known, facts));
-        }
-        made.finish()
+        made.push('}');
+        Ok(made)
     }
 
     /// What templates and expressions look up: the answer, and what of the record it does not hide.
-    fn context(&self, record: &Record, output: &RawValue, facts: &Facts<'_>) -> Value {
+    fn context(&self, record: &Record, output: &str, facts: &Facts<'_>) -> Value {
         let answer = match (self.has_fields, facts.tool_calls) {
-            (true, _) => value_of(output).unwrap_or_default(),
+            // It was made a moment ago.
+            (true, _) => serde_json::from_str(output).ok().and_then(|raw| value_of(raw).ok()).unwrap_or_default(),
             (false, Some(calls)) if facts.answer.is_empty() => value_of(calls).unwrap_or_default(),
             (false, _) => Value::from(facts.answer),
         };
@@ -170,61 +168,78 @@ impl Making {
     }
 }
 
-fn kept(known: Known, facts: &Facts<'_>) -> String {
-    let text = |text: Option<&str>| text.map_or(Json::Null, Json::from).to_string();
-    let count = |count: Option<u64>| count.map_or(Json::Null, Json::from).to_string();
+/// Appends what is kept as JSON.
+fn push_kept(known: Known, facts: &Facts<'_>, out: &mut String) {
     let meta = facts.meta;
-    let tokens = |of: fn(&domain::Usage) -> u64| count(meta.usage.as_ref().map(of));
+    let tokens = |of: fn(&domain::Usage) -> u64| meta.usage.as_ref().map(of);
     match known {
-        Known::Answer => text(Some(facts.text)),
-        Known::Reasoning => text(facts.reasoning),
-        Known::ToolCalls => facts.tool_calls.map_or_else(|| "null".to_owned(), |calls| compacted(calls.get())),
-        Known::FinishReason => text(meta.finish_reason.as_deref()),
-        Known::Model => text(meta.model.as_deref()),
-        Known::Upstream => text(meta.upstream.as_deref()),
-        Known::AskedModel => text(Some(facts.asked_model)),
-        Known::PromptTokens => tokens(|usage| usage.prompt_tokens),
-        Known::CompletionTokens => tokens(|usage| usage.completion_tokens),
-        Known::CachedTokens => tokens(|usage| usage.cached_tokens),
-        Known::ReasoningTokens => tokens(|usage| usage.reasoning_tokens),
-        Known::LatencyMs => count(meta.latency_ms),
-        Known::Attempts => count(Some(facts.attempts.into())),
-        Known::RequestId => text(meta.request_id.as_deref()),
-        Known::Sample => count(Some(facts.sample.into())),
+        Known::Answer => push_text(Some(facts.text), out),
+        Known::Reasoning => push_text(facts.reasoning, out),
+        Known::ToolCalls => match facts.tool_calls {
+            Some(calls) => json::compact(calls.get(), out),
+            None => out.push_str("null"),
+        },
+        Known::FinishReason => push_text(meta.finish_reason.as_deref(), out),
+        Known::Model => push_text(meta.model.as_deref(), out),
+        Known::Upstream => push_text(meta.upstream.as_deref(), out),
+        Known::AskedModel => push_text(Some(facts.asked_model), out),
+        Known::PromptTokens => push_count(tokens(|usage| usage.prompt_tokens), out),
+        Known::CompletionTokens => push_count(tokens(|usage| usage.completion_tokens), out),
+        Known::CachedTokens => push_count(tokens(|usage| usage.cached_tokens), out),
+        Known::ReasoningTokens => push_count(tokens(|usage| usage.reasoning_tokens), out),
+        Known::LatencyMs => push_count(meta.latency_ms, out),
+        Known::Attempts => push_count(Some(facts.attempts.into()), out),
+        Known::RequestId => push_text(meta.request_id.as_deref(), out),
+        Known::Sample => push_count(Some(facts.sample.into()), out),
     }
+}
+
+fn push_text(text: Option<&str>, out: &mut String) {
+    match text {
+        None => out.push_str("null"),
+        // Names and the like have nothing to escape.
+        Some(plain) if plain.bytes().all(|b| b >= b' ' && b != b'"' && b != b'\\') => {
+            out.push('"');
+            out.push_str(plain);
+            out.push('"');
+        }
+        Some(text) => out.push_str(&Json::from(text).to_string()),
+    }
+}
+
+fn push_count(count: Option<u64>, out: &mut String) {
+    match count {
+        // Writing into a string does not fail.
+        Some(count) => drop(write!(out, "{count}")),
+        None => out.push_str("null"),
+    }
+}
+
+/// Returns `output` with the derived fields: in the places of those that it has, and behind them.
+fn with_derived(output: &str, derived: &[(&String, String)]) -> String {
+    let mut made = String::with_capacity(output.len() + 64 * derived.len());
+    let mut is_placed = vec![false; derived.len()];
+    made.push('{');
+    let mut push = |name: &str, json: &str| {
+        made.push_str(if made.len() > 1 { "," } else { "" });
+        made.push_str(&quoted(name));
+        made.push_str(json);
+    };
+    // It was made a moment ago.
+    let _ = json::members(output, |name, value| {
+        let replaced = derived.iter().position(|(derived, _)| **derived == name);
+        replaced.into_iter().for_each(|i| is_placed[i] = true);
+        push(&name, replaced.map_or(value.get(), |i| &derived[i].1));
+    });
+    for ((name, value), _) in derived.iter().zip(is_placed).filter(|(_, is_placed)| !is_placed) {
+        push(name, value);
+    }
+    made.push('}');
+    made
 }
 
 pub(super) fn compacted(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     json::compact(text, &mut out);
     out
-}
-
-/// An object being written.
-struct Object {
-    text: String,
-    names: Vec<String>,
-}
-
-impl Object {
-    fn new(capacity: usize) -> Self {
-        let mut text = String::with_capacity(capacity);
-        text.push('{');
-        Self { text, names: Vec::new() }
-    }
-
-    fn push(&mut self, name: &str, json: &str) {
-        if !self.names.is_empty() {
-            self.text.push(',');
-        }
-        self.text.push_str(&Json::from(name).to_string());
-        self.text.push(':');
-        self.text.push_str(json);
-        self.names.push(name.to_owned());
-    }
-
-    fn finish(mut self) -> Result<Box<RawValue>, Failure> {
-        self.text.push('}');
-        RawValue::from_string(self.text).map_err(|error| Failure::new(FailureKind::Internal, json::in_words(&error)))
-    }
 }

@@ -38,14 +38,15 @@ impl Check {
         Ok(Self::Fields(Box::new(Declared { names, schema })))
     }
 
-    /// Returns the new fields as one object: all that are declared, in declared order, values as the model wrote them.
+    /// Returns the new fields as one object of JSON without white space: all that are declared, in declared order, values
+    /// as the model wrote them.
     ///
     /// # Errors
     /// Why the answer does not have them.
-    pub(super) fn output_of(&self, answer: &str) -> Result<Box<RawValue>, (Reason, String)> {
+    pub(super) fn output_of(&self, answer: &str) -> Result<String, (Reason, String)> {
         match self {
-            Self::Text => of_answer(&Value::from(answer).to_string()),
-            Self::Fields(declared) => declared.output_of(answer).and_then(raw),
+            Self::Text => Ok(of_answer(&Value::from(answer).to_string())),
+            Self::Fields(declared) => declared.output_of(answer),
         }
     }
 }
@@ -94,12 +95,8 @@ impl Declared {
 }
 
 /// Makes the one field of a prompt without `output`.
-pub(super) fn of_answer(json: &str) -> Result<Box<RawValue>, (Reason, String)> {
-    raw(format!("{{{}{json}}}", quoted(Prompt::ANSWER)))
-}
-
-fn raw(json: String) -> Result<Box<RawValue>, (Reason, String)> {
-    RawValue::from_string(json).map_err(|error| (Reason::Schema, json::in_words(&error)))
+pub(super) fn of_answer(json: &str) -> String {
+    format!("{{{}{json}}}", quoted(Prompt::ANSWER))
 }
 
 fn in_words(error: &jsonschema::ValidationError<'_>) -> String {
@@ -114,6 +111,7 @@ fn in_words(error: &jsonschema::ValidationError<'_>) -> String {
     if path.is_empty() { what } else { format!("`{path}`: {what}") }
 }
 
-fn quoted(name: &str) -> String {
+/// Returns a name as a JSON string with its colon.
+pub(super) fn quoted(name: &str) -> String {
     format!("{}:", Value::from(name))
 }
