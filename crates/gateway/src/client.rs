@@ -15,7 +15,7 @@ use crate::{
     failover,
     forward::{Forward, Wire},
     lanes::{Lanes, Picked},
-    limit::Need,
+    need::Need,
     resolve::Resolved,
 };
 
@@ -65,7 +65,7 @@ impl Gateway {
 
 impl ModelClient for Gateway {
     fn reserve(&self, ask: &Reservation<'_>) -> Reserve {
-        match self.lanes.pick_for(ask.route, &[], Need { tokens: u64::from(ask.tokens) }) {
+        match self.lanes.pick(ask.route, &[], Need { tokens: u64::from(ask.tokens), ..Need::default() }) {
             Picked::Place(place) => Reserve::Permit(Permit::new(place)),
             Picked::NotBefore(not_before) => Reserve::NotBefore(not_before),
             Picked::Closed(failure) => Reserve::Closed(failure),

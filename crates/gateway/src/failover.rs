@@ -69,7 +69,7 @@ pub(crate) async fn attempt(
             return Err(told);
         }
         tried.push(upstream);
-        let Picked::Place(next) = lanes.pick_for(&request.route, &tried, need) else { return Err(told) };
+        let Picked::Place(next) = lanes.pick(&request.route, &tried, need) else { return Err(told) };
         // The place of the one that failed is freed here.
         permit = Permit::new(next);
     }

@@ -18,6 +18,12 @@ impl Jitter {
         wait.mul_f64(1.0 + fraction / 4.0)
     }
 
+    /// Returns a number below `n`, which is more than 0.
+    pub(crate) fn below(&mut self, n: usize) -> usize {
+        // The multiplication spreads 64 bits over `n` with a bias that nobody can see.
+        ((u128::from(self.next()) * n as u128) >> 64) as usize
+    }
+
     /// `SplitMix64` (Steele, Lea, Flood 2014): one addition and two multiplications are all that is needed here.
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

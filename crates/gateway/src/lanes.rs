@@ -21,13 +21,16 @@ use tokio::{
 };
 
 use crate::{
-    balance::Turns,
+    balance::{Balance, Candidate, Load, hash},
+    config::JsonSupport,
+    failover::is_upstreams_own,
     health::{Health, Standing},
     jitter::Jitter,
-    limit::{How, Limit, Need, Room, Seen, Taken},
+    limit::{How, Limit, Room, Seen, Taken},
     names::Names,
+    need::{Need, Wants},
     queue::Queue,
-    resolve::{Resolved, listed},
+    resolve::{Declared, Resolved, listed},
 };
 
 pub(crate) use standing::UpstreamStanding;
@@ -53,16 +56,23 @@ struct State {
 #[derive(Debug)]
 struct Lane {
     name: Arc<str>,
+    /// The hash of the name.
+    hash: u64,
     weight: u32,
+    abilities: Declared,
+    json: Option<JsonSupport>,
     limit: Limit,
     health: Health,
+    load: Load,
 }
 
 #[derive(Debug)]
 struct Route {
     name: Arc<str>,
     members: Vec<usize>,
-    turns: Turns,
+    balance: Balance,
+    /// The route that is asked instead while none of the members can be.
+    instead: Option<usize>,
 }
 
 /// What comes of asking for a place.
@@ -108,14 +118,19 @@ impl Lanes {
         let now = Instant::now();
         let lane = |upstream: &crate::Upstream| Lane {
             name: Arc::clone(&upstream.name),
+            hash: hash(&upstream.name),
             weight: upstream.weight,
+            abilities: upstream.abilities,
+            json: upstream.json,
             limit: Limit::new(upstream.max_in_flight, &upstream.limits, now),
             health: Health::new(),
+            load: Load::default(),
         };
         let route = |route: &crate::Route| Route {
             name: Arc::clone(&route.name),
             members: route.members.clone(),
-            turns: Turns::new(route.members.len()),
+            balance: Balance::new(route.choose, route.members.len()),
+            instead: route.instead,
         };
         let state = State {
             lanes: resolved.upstreams.iter().map(lane).collect(),
@@ -181,8 +196,8 @@ impl Lanes {
         self.state().lanes[upstream].limit.wants_tokens()
     }
 
-    /// Takes a place at an upstream of `route` other than those in `tried`.
-    pub(crate) fn pick_for(self: &Arc<Self>, route: &str, tried: &[usize], need: Need) -> Picked {
+    /// Takes a place at an upstream of `route` other than those in `tried` that can do what is needed.
+    pub(crate) fn pick(self: &Arc<Self>, route: &str, tried: &[usize], need: Need) -> Picked {
         match self.route(route) {
             Some(number) => self.pick_in(number, tried, need),
             None => Picked::Closed(self.unknown(route)),
@@ -190,30 +205,61 @@ impl Lanes {
     }
 
     /// The same, with the number of the route.
-    pub(crate) fn pick_in(self: &Arc<Self>, number: usize, tried: &[usize], need: Need) -> Picked {
+    pub(crate) fn pick_in(self: &Arc<Self>, asked: usize, tried: &[usize], need: Need) -> Picked {
         let now = Instant::now();
         let mut state = self.state();
-        let State { lanes, routes, .. } = &mut *state;
-        let Route { members, turns, .. } = &mut routes[number];
-        let candidates = members.iter().enumerate().filter(|(_, upstream)| {
-            let lane = &lanes[**upstream];
-            let may_be_asked = matches!(lane.health.standing(now), Standing::Well | Standing::ProbeDue);
-            may_be_asked && !tried.contains(upstream) && lane.limit.room(need, now) == Room::Free
-        });
-        let weighted = candidates.map(|(position, upstream)| (position, lanes[*upstream].weight));
-        let Some(position) = turns.choose(weighted) else {
-            return refusal(members.iter().map(|upstream| &lanes[*upstream]), need, self.outage, now);
-        };
-        let upstream = members[position];
-        let lane = &mut lanes[upstream];
-        let is_probe = lane.health.standing(now) == Standing::ProbeDue;
-        if is_probe {
-            lane.health.begin_probe();
+        let State { lanes, routes, jitter } = &mut *state;
+        let instead = routes[asked].instead;
+        for number in [Some(asked), instead].into_iter().flatten() {
+            let Route { members, balance, .. } = &mut routes[number];
+            let wants = need.abilities.of_members(members, lanes);
+            let candidates = members.iter().enumerate().filter_map(|(position, upstream)| {
+                let lane = &lanes[*upstream];
+                let may_be_asked = matches!(lane.health.standing(now), Standing::Well | Standing::ProbeDue);
+                let is_one = may_be_asked
+                    && !tried.contains(upstream)
+                    && lane.can(wants)
+                    && lane.limit.room(need, now) == Room::Free;
+                is_one.then(|| lane.candidate(position))
+            });
+            let Some(position) = balance.choose(candidates, need.session, jitter, now) else { continue };
+            let upstream = members[position];
+            let lane = &mut lanes[upstream];
+            let is_probe = lane.health.standing(now) == Standing::ProbeDue;
+            if is_probe {
+                lane.health.begin_probe();
+            }
+            let taken = lane.limit.take(need, now);
+            let lanes = Arc::clone(self);
+            return Picked::Place(Place { lanes, upstream, need, taken, is_probe, is_told: AtomicBool::new(false) });
         }
-        let taken = lane.limit.take(need, now);
-        let lanes = Arc::clone(self);
-        Picked::Place(Place { lanes, upstream, need, taken, is_probe, is_told: AtomicBool::new(false) })
+        let others = instead.map_or(&[][..], |instead| &routes[instead].members[..]);
+        let members = &routes[asked].members;
+        let all = members.iter().chain(others.iter().filter(|other| !members.contains(other)));
+        let all = all.map(|upstream| &lanes[*upstream]);
+        let hard = Wants { schema: false, ..need.abilities };
+        let able = all.clone().filter(|lane| lane.can(hard));
+        if able.clone().next().is_none() {
+            return Picked::Closed(unable(&routes[asked].name, all, hard));
+        }
+        refusal(able, need, self.outage, now)
     }
+}
+
+impl Wants {
+    /// Leaves out the wish for a schema where none of those who can do the rest takes one.
+    fn of_members(self, members: &[usize], lanes: &[Lane]) -> Self {
+        let is_heard = self.schema && members.iter().any(|upstream| lanes[*upstream].can(self));
+        Self { schema: is_heard, ..self }
+    }
+}
+
+/// Says what the upstreams of a route lack of what a request needs.
+fn unable<'a>(route: &str, lanes: impl Iterator<Item = &'a Lane>, wants: Wants) -> Failure {
+    let lack = |lane: &Lane| Some(format!("`{}` {}", lane.name, wants.lacking(lane.abilities)?));
+    let lacks: Vec<String> = lanes.filter_map(lack).collect();
+    let message = format!("no model of `{route}` can do what the request needs: {}", lacks.join("; "));
+    Failure::new(FailureKind::Rejected, message)
 }
 
 /// Says why none of the route's upstreams can be asked now, and when one perhaps can.
@@ -275,6 +321,16 @@ fn refusal<'a>(lanes: impl Iterator<Item = &'a Lane> + Clone, need: Need, outage
 }
 
 impl Lane {
+    /// Returns whether it can do what is wanted, as far as its user says.
+    fn can(&self, wants: Wants) -> bool {
+        wants == Wants::default() || (wants.lacking(self.abilities).is_none() && wants.is_content_with(self.json))
+    }
+
+    fn candidate(&self, position: usize) -> Candidate<'_> {
+        let (_, n_in_flight) = self.limit.width();
+        Candidate { position, weight: self.weight, hash: self.hash, load: &self.load, n_in_flight }
+    }
+
     fn trouble(&self, now: Instant) -> String {
         let words = self.health.last().map_or("no answer", |last| last.message.as_str());
         let name = &self.name;
@@ -316,6 +372,12 @@ impl Place {
         let is_first = !self.is_told.swap(true, Ordering::Relaxed);
         let is_absorbed = is_first && lane.limit.ended(&self.taken, &seen(&self.taken, result), now);
         let is_well = lane.health.standing(now) == Standing::Well;
+        let latency = now.saturating_duration_since(self.taken.at);
+        match result {
+            Ok(_) => lane.load.answered(latency, now),
+            Err(failed) if is_upstreams_own(failed.failure.kind) => lane.load.failed(latency, now),
+            Err(_) => {}
+        }
         let cost = match result {
             Ok(_) => {
                 lane.health.answered();
@@ -378,3 +440,6 @@ impl Drop for Place {
         self.hand_on();
     }
 }
+
+#[cfg(test)]
+mod tests;

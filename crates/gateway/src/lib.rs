@@ -9,7 +9,7 @@
 //! In the order of a request's life:
 //!
 //! - `config`, `resolve`: what the models file says, and what comes of it
-//! - `names`: from a requested name to a route
+//! - `names`: from a requested name to a route; `need`: what a request needs of the one who answers it
 //! - `client`: the port; `reserve` before a request, `complete` with it
 //! - `queue`: the waiting line before the lanes, for the HTTP face alone
 //! - `lanes`: the state of all upstreams; `limit`, `health`, `balance` say whether one has a place, is well, has its turn
@@ -37,11 +37,13 @@ mod jitter;
 mod lanes;
 mod limit;
 mod names;
+mod need;
 #[cfg_attr(not(test), expect(dead_code, reason = "the HTTP face asks"))]
 mod queue;
 mod resolve;
 
 pub use abilities::{Learned, Notice};
+pub use balance::Session;
 pub use client::Gateway;
 pub use config::{
     AbilitySettings, Amount, Channel, Choose, Count, FaceClass, FaceKeySettings, FaceSettings, FromEnvironment,
@@ -50,6 +52,7 @@ pub use config::{
 };
 pub use forward::Forward;
 pub use names::Names;
+pub use need::{Need, Wants};
 pub use resolve::{
     ConfigMistake, Declared, FaceConfig, FaceKey, Hedge, Resolved, Route, Upstream, resolve, resolve_face,
 };

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::{
     lanes::{Lanes, Picked, Place},
-    limit::Need,
+    need::Need,
 };
 use line::{Lines, Waiter};
 

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use crate::{
     Forward, Gateway, ModelsFile,
     lanes::{Answered, Lanes},
-    limit::Need,
+    need::Need,
     queue::Queue,
     resolve,
 };
@@ -116,7 +116,7 @@ async fn a_hundred_in_flight_use_the_rates_of_three_models_from_the_waiting_line
             // They do not come all at the same moment.
             sleep_until(begin + Duration::from_millis(n)).await;
             while begin.elapsed() < LASTS {
-                let (need, deadline) = (Need { tokens: 100 }, Instant::now() + LASTS);
+                let (need, deadline) = (Need { tokens: 100, ..Need::default() }, Instant::now() + LASTS);
                 let place = queue.enter("auto", Class::Normal, n % 7, need, deadline).await.unwrap();
                 vendor.ask(place.upstream).await;
                 place.tell(Ok(Answered::default()));

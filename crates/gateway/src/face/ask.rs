@@ -10,7 +10,7 @@ use provider::Scan;
 use tokio::time::Instant;
 
 use super::{endpoint::Call, guard::Client, live::Serving, problem::Problem};
-use crate::limit::Need;
+use crate::{Need, Session, Wants};
 
 /// Headers that belong to a connection and not to a message (RFC 9110 section 7.6.1), and those that are ours.
 const OURS: [HeaderName; 14] = [
@@ -121,11 +121,21 @@ impl Ask {
         Ok(Self { call, method, model, scan, body, headers: headers.clone(), id: id.clone(), ..*self })
     }
 
-    /// Returns what it wants of an upstream. Four bytes of text are about one token, and its answer may be as long as it
-    /// says.
+    /// Returns what it needs of the one who answers it. Four bytes of text are about one token, and its answer may be as
+    /// long as it says.
     pub(super) fn need(&self) -> Need {
+        let wants = |scan: &Scan| Wants {
+            tools: scan.has_tools,
+            // The word cannot stand so within a text: its quotes would be escaped.
+            vision: memchr::memmem::find(&self.body, b"\"image_url\"").is_some(),
+            schema: scan.wants_schema,
+            // How many tokens the request itself has is not known; that its answer needs so many is.
+            context: scan.max_tokens.unwrap_or(0),
+        };
+        let abilities = self.scan.as_ref().map(wants).unwrap_or_default();
         let answer = self.scan.as_ref().and_then(|scan| scan.max_tokens).unwrap_or(0);
-        Need { tokens: self.body.len() as u64 / 4 + answer }
+        let tokens = self.body.len() as u64 / 4 + answer;
+        Need { tokens, session: self.session.map(Session::from), abilities }
     }
 }
 

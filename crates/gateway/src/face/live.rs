@@ -188,7 +188,7 @@ impl Serving {
 
     /// Gets a place at an upstream that was not tried yet, if one is free now.
     pub(super) fn another(&self, ask: &Ask, tried: &[usize]) -> Picked {
-        self.gateway.lanes().pick_for(&ask.model, tried, ask.need())
+        self.gateway.lanes().pick(&ask.model, tried, ask.need())
     }
 
     /// Returns how long the first upstream is waited for, where a second may be asked besides.

@@ -13,18 +13,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::config::{MaxInFlight, Rate, RateLimits};
+use crate::{
+    config::{MaxInFlight, Rate, RateLimits},
+    need::Need,
+};
 use bucket::Bucket;
 use provider::Hints;
 use vendor::Vendor;
 use width::Width;
-
-/// What a request wants of an upstream.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Need {
-    /// An estimate of its tokens, and of its answer's where that is known.
-    pub(crate) tokens: u64,
-}
 
 /// Whether there is room for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

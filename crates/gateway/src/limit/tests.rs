@@ -53,7 +53,7 @@ async fn the_slowest_of_the_rates_decides() {
 async fn what_answers_use_beyond_the_estimate_is_learned_and_what_was_not_used_is_given_back() {
     let now = Instant::now();
     let mut limit = Limit::new(WIDE, &limits(None, None, Some(6_000.0)), now);
-    let need = Need { tokens: 100 };
+    let need = Need { tokens: 100, ..Need::default() };
     for _ in 0..40 {
         let taken = limit.take(need, now);
         limit.ended(&taken, &answered(Some(150)), now);
@@ -63,11 +63,11 @@ async fn what_answers_use_beyond_the_estimate_is_learned_and_what_was_not_used_i
     assert!(((at - now).as_secs_f64() - 1.5).abs() < 0.01, "{:?}", at - now);
     // One that was turned away used nothing, and one of whose usage nothing is known used the estimate.
     let at = now + Duration::from_mins(1);
-    let taken = limit.take(Need { tokens: 5_950 }, at);
+    let taken = limit.take(Need { tokens: 5_950, ..Need::default() }, at);
     assert!(matches!(limit.room(need, at), Room::At(_)));
     limit.ended(&taken, &Seen { how: How::Throttled, ..answered(None) }, at);
     assert_eq!(limit.room(need, at), Room::Free);
-    let taken = limit.take(Need { tokens: 5_950 }, at);
+    let taken = limit.take(Need { tokens: 5_950, ..Need::default() }, at);
     limit.ended(&taken, &answered(None), at);
     assert!(matches!(limit.room(need, at), Room::At(_)));
 }

@@ -15,7 +15,7 @@ use domain::{Waiting, ports::Class};
 use tokio::{sync::Notify, time::Instant};
 
 use super::Refused;
-use crate::{lanes::Place, limit::Need};
+use crate::{lanes::Place, need::Need};
 
 /// From so many places on that went to the highest class that waits, the next one goes to a lower one.
 const FLOOR: u32 = 19;

@@ -1,4 +1,4 @@
-//! Whose turn it is within a route.
+//! Whose turn it is, by weight.
 
 /// A smooth weighted choice, as nginx makes it: with weights 5, 1, 1 the order is a a b a c a a, not a a a a a b c.
 ///
