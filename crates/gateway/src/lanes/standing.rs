@@ -5,10 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{Lane, Lanes};
-use crate::{
-    health::Standing,
-    limit::{Need, Room},
-};
+use crate::{health::Standing, limit::Room, need::Need};
 
 /// How an upstream stands now.
 #[derive(Clone, Debug)]
