@@ -269,6 +269,7 @@ async fn converse_1(
     let mut n_seen = 0;
     loop {
         tokio::select! {
+            biased;
             // What goes wrong on a connection is told to the request that is on it.
             _ = &mut connection => return None,
             _ = stopped.wait_for(|stop| *stop != Stop::No) => break,

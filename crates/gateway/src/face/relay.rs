@@ -3,7 +3,7 @@
 //! An answer that comes in events has begun with its first event of content: what stands before that is held, so that a
 //! client sees nothing of an upstream that fails before it. An answer that comes whole has begun when all of it is here.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{borrow::Cow, collections::VecDeque, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use domain::{Clock, Failure, FailureKind, json};
@@ -87,6 +87,12 @@ pub(super) enum Refused {
 struct Broken {
     failed: Failed,
     own: Option<Own>,
+}
+
+impl From<TransportError> for Box<Broken> {
+    fn from(error: TransportError) -> Self {
+        Self::new(error.into())
+    }
 }
 
 impl From<TransportError> for Broken {
@@ -252,17 +258,22 @@ enum Begins {
 
 /// Asks one upstream.
 async fn attempt(way: &Way, worker: &Worker, ask: &Ask, sent: Instant) -> Result<Begins, Box<Broken>> {
-    let Worker { transport, clock, .. } = worker;
     let deadline = way.timeout.map_or(ask.deadline, |limit| ask.deadline.min(sent + limit));
-    let first_byte = way.first_byte_timeout.map_or(deadline, |limit| deadline.min(sent + limit));
+    let first_byte = way.first_byte_timeout.map(|limit| sent + limit);
+    let begun = timeout_at(deadline, begin(way, worker, ask, first_byte)).await;
+    begun.unwrap_or_else(|_| Err(Box::new(Broken::from(TransportError::Deadline))))
+}
+
+async fn begin(way: &Way, worker: &Worker, ask: &Ask, first_byte: Option<Instant>) -> Result<Begins, Box<Broken>> {
+    let Worker { transport, clock, .. } = worker;
     let passing = Passing {
         path: ask.call.path(&ask.method),
-        headers: ask.headers.clone(),
+        headers: Cow::Borrowed(&ask.headers),
         body: payload(way, ask)?,
         is_stream: ask.is_stream,
     };
-    let opened = timeout_at(first_byte, way.model.pass(transport, passing)).await;
-    let mut answering = opened.unwrap_or(Err(TransportError::Deadline)).map_err(|e| Box::new(Broken::from(e)))?;
+    let opened = by(first_byte, way.model.pass(transport, passing)).await;
+    let mut answering = opened.map_err(|e| Box::new(Broken::from(e)))?;
     let status = answering.status;
     let kind = answering.headers.get(header::CONTENT_TYPE);
     let is_events = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
@@ -276,17 +287,26 @@ async fn attempt(way: &Way, worker: &Worker, ask: &Ask, sent: Instant) -> Result
         let Some(mut watch) = watch else {
             return Ok(Begins::Pieces { status, headers, front, answering: Box::new(answering), watch: None });
         };
-        let held = timeout_at(first_byte, first_content(way, &mut answering, &mut watch, &mut front)).await;
-        held.unwrap_or_else(|_| Err(Box::new(Broken::from(TransportError::Deadline))))?;
+        by(first_byte, first_content(way, &mut answering, &mut watch, &mut front)).await?;
         return Ok(Begins::Pieces { status, headers, front, answering: Box::new(answering), watch: Some(watch) });
     }
-    let reply = timeout_at(deadline, answering.whole()).await;
-    let reply = reply.unwrap_or(Err(TransportError::Deadline)).map_err(|e| Box::new(Broken::from(e)))?;
+    let reply = answering.whole().await.map_err(|e| Box::new(Broken::from(e)))?;
     let refused = way.model.refused(reply.status, &reply.headers, &reply.body, &**clock);
     let own = Own { status, headers: passed_on(reply.headers), body: way.model.without_key(reply.body) };
     match refused {
         None => Ok(Begins::Whole(own)),
         Some(failed) => Err(Box::new(Broken { failed, own: Some(own) })),
+    }
+}
+
+/// Ends `work` at `limit`, where there is one: a timer that nobody needs is not set.
+async fn by<T, E: From<TransportError>>(
+    limit: Option<Instant>,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    match limit {
+        Some(limit) => timeout_at(limit, work).await.unwrap_or_else(|_| Err(TransportError::Deadline.into())),
+        None => work.await,
     }
 }
 

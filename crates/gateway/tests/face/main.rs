@@ -382,3 +382,98 @@ async fn a_second_upstream_is_asked_while_the_first_is_slow_and_the_first_is_cal
     );
     assert!(asked.await.is_err());
 }
+
+#[tokio::test]
+async fn four_hundred_requests_at_once_share_a_few_http_2_connections() {
+    let vendor = Vendor::start(|_| answer("hi")).await;
+    let wide = |file: &mut Value| file["models"][0]["max_in_flight"] = json!(1_000);
+    let inner = House::with_file(&[&vendor], settings(), wide);
+    // The outer one speaks HTTP/2 to the inner one, as any client may.
+    let outer = House::with_file(&[&vendor], settings(), |file| {
+        wide(file);
+        file["channels"]["a"] = json!({ "url": format!("http://{}/v1", inner.address), "http": 2 });
+        file["models"][0]["model"] = json!("a");
+    });
+    let all = futures_util::future::join_all((0..400).map(|_| outer.chat(r#"{"model":"a"}"#))).await;
+    assert!(all.iter().all(|got| got.status == 200), "{:?}", all.iter().find(|got| got.status != 200));
+    assert_eq!(vendor.n_heard(), 400);
+    let n = inner.face.as_ref().unwrap().n_connections();
+    assert!((1..=20).contains(&n), "{n} connections");
+    // A stream goes the same way.
+    let streaming =
+        Vendor::start(|_| Does::Says(format!("{STREAM}{}{}0\r\n\r\n", chunk(&word("one")), chunk(FAREWELL)))).await;
+    let inner = House::with_file(&[&streaming], settings(), |_| {});
+    let outer = House::with_file(&[&vendor], settings(), |file| {
+        file["channels"]["a"] = json!({ "url": format!("http://{}/v1", inner.address), "http": 2 });
+        file["models"][0]["model"] = json!("a");
+    });
+    let got = outer.chat(r#"{"model":"a","stream":true}"#).await;
+    assert_eq!(got.body, format!("{}{FAREWELL}", word("one")));
+}
+
+#[tokio::test]
+async fn a_stream_that_is_cut_anywhere_arrives_as_it_was_sent() {
+    let text = format!("{}{}: 世界\n\n{FAREWELL}", word("世界"), word("ça 🎈"));
+    let bytes = text.as_bytes().to_vec();
+    for n_at_once in [1, 3, 7, 50] {
+        let pieces: Vec<Vec<u8>> = bytes.chunks(n_at_once).map(<[u8]>::to_vec).collect();
+        let vendor = Vendor::start_raw(move |_| {
+            let mut out = vec![STREAM.as_bytes().to_vec()];
+            out.extend(
+                pieces.iter().map(|piece| [format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat()),
+            );
+            out.push(b"0\r\n\r\n".to_vec());
+            out
+        })
+        .await;
+        let house = House::new(&[&vendor], settings());
+        assert_eq!(house.chat(r#"{"model":"a","stream":true}"#).await.body, text, "{n_at_once} at once");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_reads_slowly_holds_the_vendor_back_and_not_the_answer() {
+    // More than any buffer between the two takes.
+    let event = word(&"x".repeat(60_000));
+    let n_events = 400;
+    let written = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (written_there, one) = (Arc::clone(&written), chunk(&event));
+    let vendor = tokio::spawn(async move {
+        let (mut tcp, _) = listener.accept().await.unwrap();
+        vendor::message(&mut tcp, &mut Vec::new()).await.unwrap();
+        tcp.write_all(STREAM.as_bytes()).await.unwrap();
+        for _ in 0..n_events {
+            tcp.write_all(one.as_bytes()).await.unwrap();
+            written_there.fetch_add(one.len(), Ordering::SeqCst);
+        }
+        tcp.write_all(format!("{}0\r\n\r\n", chunk(FAREWELL)).as_bytes()).await.unwrap();
+    });
+    let unused = Vendor::start(|_| answer("hi")).await;
+    let house = House::with_file(&[&unused], settings(), |file| {
+        file["channels"]["a"] = json!({ "url": format!("http://{address}/v1") });
+    });
+    let mut tcp = tokio::net::TcpStream::connect(house.address).await.unwrap();
+    let body = r#"{"model":"a","stream":true}"#;
+    let request =
+        format!("POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    tcp.write_all(request.as_bytes()).await.unwrap();
+    // Nobody reads, so after a while nobody can write.
+    let mut before = usize::MAX;
+    while written.load(Ordering::SeqCst) != before || before == 0 {
+        before = written.load(Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    assert!(before < n_events * event.len() / 2, "{before} bytes are under way");
+    let (mut n_read, mut last, mut some) = (0, Vec::new(), vec![0; 1 << 20]);
+    while !last.ends_with(b"0\r\n\r\n") {
+        let n = tokio::io::AsyncReadExt::read(&mut tcp, &mut some).await.unwrap();
+        assert!(n > 0, "the answer ends after {n_read} bytes");
+        n_read += n;
+        last.extend_from_slice(&some[..n]);
+        last.drain(..last.len().saturating_sub(64));
+    }
+    assert!(n_read > n_events * event.len() && String::from_utf8_lossy(&last).contains("[DONE]"), "{n_read}");
+    vendor.await.unwrap();
+}

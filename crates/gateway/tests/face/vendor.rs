@@ -23,6 +23,8 @@ pub(crate) enum Does {
     Says(String),
     /// Writes one after the other, each on its way before the next, and closes.
     SaysAndCloses(Vec<String>),
+    /// Writes one after the other, each on its way before the next, and closes.
+    SaysBytes(Vec<Vec<u8>>),
     /// Writes this, and then nothing until the other side hangs up.
     SaysAndHangs(String),
 }
@@ -49,6 +51,11 @@ impl Vendor {
             }
         });
         Self { address, heard, n_hung_up, task }
+    }
+
+    /// A vendor that writes bytes, each piece on its way before the next, and closes.
+    pub(crate) async fn start_raw(does: impl Fn(usize) -> Vec<Vec<u8>> + Send + Sync + 'static) -> Self {
+        Self::start(move |n| Does::SaysBytes(does(n))).await
     }
 
     pub(crate) fn n_heard(&self) -> usize {
@@ -86,6 +93,13 @@ async fn serve(
                 for text in texts {
                     let _ = tcp.write_all(text.as_bytes()).await;
                     tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+                return;
+            }
+            Does::SaysBytes(pieces) => {
+                for piece in pieces {
+                    let _ = tcp.write_all(&piece).await;
+                    tokio::task::yield_now().await;
                 }
                 return;
             }

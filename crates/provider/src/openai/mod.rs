@@ -21,6 +21,7 @@ mod stream;
 pub(crate) mod watch;
 
 use std::{
+    borrow::Cow,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -145,7 +146,8 @@ impl OpenAi {
             Ask::ChatStream => &self.chat_stream,
             Ask::Embeddings => &self.embeddings,
         };
-        let request = Request { form, headers: HeaderMap::new(), body: sent, is_stream: ask == Ask::ChatStream };
+        let request =
+            Request { form, headers: Cow::Owned(HeaderMap::new()), body: sent, is_stream: ask == Ask::ChatStream };
         let answered = match ask {
             Ask::ChatStream => {
                 // One box for each stream keeps those who ask for none from carrying its size about.

@@ -3,6 +3,8 @@
 //! Nothing is put together here and nothing is read to its end: that is for whoever stands between the client and the
 //! vendor. What is changed in a request is what [`super::encode::adapt`] says.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use domain::{Clock, Failure, json::NotAnObject};
 use http::{HeaderMap, Method, StatusCode, header::CONTENT_TYPE};
@@ -31,7 +33,7 @@ pub struct Passing<'a> {
     /// Where it goes.
     pub path: Path<'a>,
     /// Those of its headers that are passed on.
-    pub headers: HeaderMap,
+    pub headers: Cow<'a, HeaderMap>,
     /// Its body, as [`OpenAi::adapt`] made it.
     pub body: Payload,
     /// Whether the answer will come in pieces.

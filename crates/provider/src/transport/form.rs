@@ -1,6 +1,6 @@
 //! Requests.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use bytes::Bytes;
 use http::{
@@ -68,7 +68,7 @@ pub struct Request<'a> {
     /// What it begins with.
     pub form: &'a Form,
     /// Headers of this message alone. Those of the form win over them.
-    pub headers: HeaderMap,
+    pub headers: Cow<'a, HeaderMap>,
     /// The body.
     pub body: Payload,
     /// Whether the answer will come in pieces that are wanted as they come.
@@ -79,7 +79,7 @@ impl Request<'_> {
     /// Returns what stands in the head behind what the form says.
     pub(super) fn behind(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(if self.headers.is_empty() { 32 } else { 256 });
-        for (name, value) in &self.headers {
+        for (name, value) in &*self.headers {
             if *name != CONTENT_LENGTH && !self.form.headers.contains_key(name) {
                 http1::write_header(&mut out, name, value);
             }
@@ -109,7 +109,7 @@ impl Request<'_> {
     pub(super) fn message(&self, endpoint: &Endpoint) -> http::Request<()> {
         let Form { method, path, headers, .. } = self.form;
         let mut all = headers.clone();
-        for (name, value) in &self.headers {
+        for (name, value) in &*self.headers {
             if !headers.contains_key(name) {
                 all.append(name, value.clone());
             }

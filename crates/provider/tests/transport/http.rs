@@ -33,7 +33,7 @@ async fn ask_until(
     let endpoint = Endpoint::parse(&server.url("http")).and_then(|e| e.with_header("x-title", "mill")).expect("a URL");
     let form = chat(&endpoint);
     let request =
-        Request { form: &form, headers: ::http::HeaderMap::new(), body: body.to_owned().into(), is_stream: false };
+        Request { form: &form, headers: std::borrow::Cow::default(), body: body.to_owned().into(), is_stream: false };
     transport.send(&endpoint, request, deadline).await
 }
 
@@ -191,7 +191,8 @@ async fn a_connection_that_nobody_uses_any_more_is_let_go() {
     let (transport, endpoint) = (Transport::default(), Endpoint::parse(&url).unwrap());
     let form = chat(&endpoint);
     for _ in 0..2 {
-        let request = Request { form: &form, headers: ::http::HeaderMap::new(), body: "{}".into(), is_stream: false };
+        let request =
+            Request { form: &form, headers: std::borrow::Cow::default(), body: "{}".into(), is_stream: false };
         assert_eq!(transport.send(&endpoint, request, soon()).await.unwrap().body, "here");
         // What may still be used stays.
         transport.tidy();
@@ -220,7 +221,8 @@ async fn a_connection_that_cannot_be_opened_says_why() {
     for (url, word) in [(url.as_str(), "refused"), ("http://tidemill.invalid/v1", "cannot be resolved")] {
         let endpoint = Endpoint::parse(url).unwrap();
         let form = chat(&endpoint);
-        let request = Request { form: &form, headers: ::http::HeaderMap::new(), body: "{}".into(), is_stream: false };
+        let request =
+            Request { form: &form, headers: std::borrow::Cow::default(), body: "{}".into(), is_stream: false };
         let error = transport.send(&endpoint, request, soon()).await.unwrap_err();
         assert!(matches!(&error, TransportError::Connect { cause, .. } if cause.contains(word)), "{error}");
     }
@@ -259,7 +261,7 @@ async fn a_refusal_that_comes_before_the_whole_request_is_sent_is_heard() {
     let endpoint = Endpoint::parse(&format!("http://{address}/v1")).unwrap();
     let form = chat(&endpoint);
     let body = vec![b'x'; 64 << 20].into();
-    let request = Request { form: &form, headers: ::http::HeaderMap::new(), body, is_stream: false };
+    let request = Request { form: &form, headers: std::borrow::Cow::default(), body, is_stream: false };
     let reply = transport.send(&endpoint, request, soon()).await.unwrap();
     assert_eq!((reply.status.as_u16(), reply.body.as_ref()), (413, b"big".as_ref()));
     assert!(server.await.unwrap() < 64 << 20, "no more is sent once it is refused");
@@ -280,7 +282,7 @@ async fn who_drops_an_answer_calls_the_request_off() {
     let transport = Transport::new(Limits::default());
     let endpoint = Endpoint::parse(&format!("http://{address}/v1")).unwrap();
     let form = chat(&endpoint);
-    let request = Request { form: &form, headers: ::http::HeaderMap::new(), body: "{}".into(), is_stream: true };
+    let request = Request { form: &form, headers: std::borrow::Cow::default(), body: "{}".into(), is_stream: true };
     let mut answering = transport.open(&endpoint, request).await.unwrap();
     assert_eq!(answering.piece().await.unwrap().unwrap(), "word");
     drop(answering);

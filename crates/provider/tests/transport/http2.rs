@@ -155,7 +155,7 @@ async fn ask(transport: &Transport, url: &str, body: impl Into<Bytes>) -> Result
     let endpoint = endpoint(url);
     let form = chat(&endpoint);
     let body = body.into().into();
-    let request = Request { form: &form, headers: ::http::HeaderMap::new(), body, is_stream: false };
+    let request = Request { form: &form, headers: std::borrow::Cow::default(), body, is_stream: false };
     transport.send(&endpoint, request, Instant::now() + Duration::from_secs(20)).await
 }
 
@@ -327,7 +327,7 @@ async fn pieces_come_as_they_are_sent_and_whoever_stops_reading_calls_the_reques
     .await;
     let (transport, endpoint) = (Transport::default(), endpoint(&server.url("http")));
     let form = chat(&endpoint);
-    let request = Request { form: &form, headers: ::http::HeaderMap::new(), body: "{}".into(), is_stream: true };
+    let request = Request { form: &form, headers: std::borrow::Cow::default(), body: "{}".into(), is_stream: true };
     let mut answering = transport.open(&endpoint, request).await.unwrap();
     assert_eq!(answering.piece().await.unwrap().unwrap(), "data: 1\n\n");
     drop(answering);
@@ -349,7 +349,8 @@ async fn a_connection_that_broke_without_a_word_is_noticed_by_its_silence() {
     let asking = tokio::spawn(async move {
         let (transport, endpoint) = (Transport::default(), endpoint(&url));
         let form = chat(&endpoint);
-        let request = Request { form: &form, headers: ::http::HeaderMap::new(), body: "{}".into(), is_stream: false };
+        let request =
+            Request { form: &form, headers: std::borrow::Cow::default(), body: "{}".into(), is_stream: false };
         transport.send(&endpoint, request, Instant::now() + Duration::from_secs(3_600)).await
     });
     told.await.unwrap();
@@ -375,7 +376,8 @@ async fn a_server_that_speaks_something_else_or_nothing_is_not_connected_to() {
     // Those who wait for a connection are told with whoever opens it, and do not try for themselves one by one.
     let (transport, begin) = (Transport::default(), Instant::now());
     let asked = (0..50).map(|_| {
-        let request = Request { form: &form, headers: ::http::HeaderMap::new(), body: "{}".into(), is_stream: false };
+        let request =
+            Request { form: &form, headers: std::borrow::Cow::default(), body: "{}".into(), is_stream: false };
         transport.send(&endpoint, request, begin + Duration::from_secs(20))
     });
     for error in futures_util::future::join_all(asked).await.into_iter().map(Result::unwrap_err) {

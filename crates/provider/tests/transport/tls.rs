@@ -34,7 +34,7 @@ pub(crate) async fn start() -> (Server, CertificateDer<'static>) {
 async fn ask(transport: &Transport, url: &str) -> Result<Reply, TransportError> {
     let endpoint = Endpoint::parse(url).expect("the test's own input");
     let form = crate::http::chat(&endpoint);
-    let request = Request { form: &form, headers: ::http::HeaderMap::new(), body: "{}".into(), is_stream: false };
+    let request = Request { form: &form, headers: std::borrow::Cow::default(), body: "{}".into(), is_stream: false };
     transport.send(&endpoint, request, Instant::now() + Duration::from_secs(10)).await
 }
 

@@ -99,7 +99,7 @@ async fn ask_within(
 ) -> Result<Reply, TransportError> {
     let endpoint = Endpoint::parse(url).unwrap().with_connecting(connecting).unwrap();
     let form = chat(&endpoint);
-    let request = Request { form: &form, headers: ::http::HeaderMap::new(), body: "{}".into(), is_stream: false };
+    let request = Request { form: &form, headers: std::borrow::Cow::default(), body: "{}".into(), is_stream: false };
     transport.send(&endpoint, request, Instant::now() + limit).await
 }
 
