@@ -33,8 +33,7 @@ impl Gateway {
     pub fn new(resolved: &Resolved, transport: Arc<Transport>, clock: Arc<dyn Clock>) -> Self {
         // Waits need only differ between processes, so the time at which this one began is seed enough.
         let seed = clock.now().0;
-        let models = resolved.upstreams.iter().map(|upstream| upstream.model.clone()).collect();
-        Self::with_forward(resolved, Arc::new(Wire { models, transport, clock }), seed)
+        Self::with_forward(resolved, Arc::new(Wire::new(&resolved.upstreams, transport, clock)), seed)
     }
 
     /// Makes a gateway that sends through `forward`.

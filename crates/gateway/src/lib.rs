@@ -38,7 +38,6 @@ mod lanes;
 mod limit;
 mod names;
 mod need;
-#[cfg_attr(not(test), expect(dead_code, reason = "the HTTP face asks"))]
 mod queue;
 mod resolve;
 

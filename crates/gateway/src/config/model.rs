@@ -40,7 +40,7 @@ pub struct Model {
     /// What it can do, where that is known. A request that needs more goes to other models.
     #[serde(default)]
     pub abilities: AbilitySettings,
-    /// Members of a request that are put in where it has none of that name, such as `temperature: 0.7`.
+    /// Members that a request for a text gets where it has none of that name, such as `temperature: 0.7`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub defaults: BTreeMap<String, Value>,
     /// What its tokens cost. Without it, spending on it is counted in tokens alone.

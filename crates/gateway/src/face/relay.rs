@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::{
     account::Account,
     ask::{self, Ask},
+    endpoint::Call,
     exchange::Worker,
     live::{Serving, Way},
     problem::Problem,
@@ -277,8 +278,7 @@ async fn begin(way: &Way, worker: &Worker, ask: &Ask, first_byte: Option<Instant
     let status = answering.status;
     let kind = answering.headers.get(header::CONTENT_TYPE);
     let is_events = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-    let may_be_long =
-        answering.announced().map_or(matches!(ask.call, super::endpoint::Call::Passed(_)), |n| n > WHOLE_MOST);
+    let may_be_long = answering.announced().map_or(matches!(ask.call, Call::Passed(_)), |n| n > WHOLE_MOST);
     if status.is_success() && (is_events || may_be_long) {
         let headers = passed_on(std::mem::take(&mut answering.headers));
         let watch = ask.call.events().filter(|_| is_events);
@@ -361,7 +361,10 @@ fn payload(way: &Way, ask: &Ask) -> Result<Payload, Box<Broken>> {
         let model: String = serde_json::from_str(way.model.model()).unwrap_or_default();
         return Ok(Payload::Pieces(vec![ask.body.slice(..at.start), model.into(), ask.body.slice(at.end..)]));
     };
-    way.model.adapt(&ask.body, scan, way.json, &way.defaults).map_err(|e| {
+    // They are those of texts: a temperature is no part of an embedding.
+    let is_text = matches!(ask.call, Call::Chat | Call::Completions | Call::Responses);
+    let defaults = if is_text { &way.defaults[..] } else { &[] };
+    way.model.adapt(&ask.body, scan, way.json, defaults).map_err(|e| {
         let failure = Failure::new(FailureKind::Rejected, format!("the request body is {e}"));
         Box::new(Broken { failed: Failed { is_reached: false, ..failed(failure) }, own: None })
     })

@@ -119,8 +119,8 @@ impl Resolver<'_> {
                 channel: model.channel.as_str().into(),
                 vendor_name: vendor_name.as_str().into(),
                 model: match settings.idle_timeout {
-                    Some(Span(limit)) => way.with_idle_limit(limit),
-                    None => way,
+                    Some(Span(limit)) => way.with_idle_limit(limit).with_defaults(defaults(model)),
+                    None => way.with_defaults(defaults(model)),
                 },
                 connecting,
                 first_byte_timeout: limit(settings.first_byte_timeout),
@@ -172,6 +172,11 @@ impl Resolver<'_> {
             },
         }
     }
+}
+
+/// Returns the defaults of a model, with their values as they stand in JSON.
+fn defaults(model: &Model) -> Vec<(String, String)> {
+    model.defaults.iter().map(|(name, value)| (name.clone(), value.to_string())).collect()
 }
 
 /// Returns whether a text can name an environment variable.

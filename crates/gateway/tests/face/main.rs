@@ -1,5 +1,6 @@
 //! The HTTP face, before vendors on loopback that are written byte by byte.
 
+mod choosing;
 mod seeing;
 mod vendor;
 

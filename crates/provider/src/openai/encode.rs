@@ -33,16 +33,24 @@ pub(super) struct Encoded {
     pub(super) n_choices: usize,
 }
 
-/// Returns `body` with `model`, a JSON string, as its model; for a stream, with what asks for one; and with no more
-/// demand on the form of the answer than the vendor takes. Every other byte stays as it is.
+/// Returns `body` with `model`, a JSON string, as its model; for a stream, with what asks for one; with no more demand on
+/// the form of the answer than the vendor takes; and with those of `defaults`, members as they stand in JSON, that it
+/// lacks. Every other byte stays as it is.
 ///
 /// # Errors
 /// Where `body` is not a JSON object.
-pub(super) fn encode(body: &Bytes, model: &str, ask: Ask, abilities: Abilities) -> Result<Encoded, NotAnObject> {
+pub(super) fn encode(
+    body: &Bytes,
+    model: &str,
+    ask: Ask,
+    abilities: Abilities,
+    defaults: &[(String, String)],
+) -> Result<Encoded, NotAnObject> {
     let is_stream = ask == Ask::ChatStream;
     let takes_form = ask == Ask::Embeddings || abilities.json == Json::Schema;
     if !is_stream
         && takes_form
+        && defaults.is_empty()
         && let Some(value) = at_the_front(body)
     {
         let body = edited(body, vec![(value, Cow::Borrowed(model))]);
@@ -54,6 +62,7 @@ pub(super) fn encode(body: &Bytes, model: &str, ask: Ask, abilities: Abilities) 
     let lowers_form = !takes_form && changes.lower_form(abilities.json);
     changes.name(model);
     let adds_stream_options = is_stream && changes.stream(abilities.stream_options);
+    changes.complete(defaults)?;
     let n_choices = scan.n_choices;
     Ok(Encoded { body: edited(body, changes.edits), adds_stream_options, lowers_form, n_choices })
 }
@@ -79,13 +88,7 @@ pub(super) fn adapt(
         changes.lower_form(json);
     }
     changes.name(model);
-    if !defaults.is_empty() {
-        let mut missing: Vec<_> = defaults.iter().collect();
-        json::members(text, |name, _| missing.retain(|(default, _)| *default != name))?;
-        for (name, value) in missing {
-            changes.add(&format!("{}:{value}", serde_json::Value::from(name.as_str())));
-        }
-    }
+    changes.complete(defaults)?;
     Ok(edited(body, changes.edits))
 }
 
@@ -150,6 +153,19 @@ impl<'a> Changes<'a> {
         let comma = if self.n_members == 0 { "" } else { "," };
         self.edits.push((brace..brace, format!("{comma}{member}").into()));
         self.n_members += 1;
+    }
+
+    /// Adds those of `defaults` that it lacks.
+    fn complete(&mut self, defaults: &[(String, String)]) -> Result<(), NotAnObject> {
+        if defaults.is_empty() {
+            return Ok(());
+        }
+        let mut missing: Vec<_> = defaults.iter().collect();
+        json::members(self.text, |name, _| missing.retain(|(default, _)| *default != name))?;
+        for (name, value) in missing {
+            self.add(&format!("{}:{value}", serde_json::Value::from(name.as_str())));
+        }
+        Ok(())
     }
 
     /// Demands less of the form of the answer, and tells the model in words what is no longer demanded; returns whether

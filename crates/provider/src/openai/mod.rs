@@ -61,6 +61,8 @@ pub struct OpenAi {
     model: String,
     key: Option<Secret>,
     idle: Duration,
+    /// Members that chat completions get which lack them, as they stand in JSON.
+    defaults: Arc<[(String, String)]>,
 }
 
 /// What is asked of a model, once.
@@ -112,7 +114,30 @@ impl OpenAi {
         let embeddings = form("/embeddings", headers.clone())?;
         headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream, application/json"));
         let chat_stream = form(chat_path, headers)?;
-        Ok(Self { endpoint, chat, chat_stream, embeddings, authorization, model, key, idle: IDLE })
+        Ok(Self {
+            endpoint,
+            chat,
+            chat_stream,
+            embeddings,
+            authorization,
+            model,
+            key,
+            idle: IDLE,
+            defaults: Arc::new([]),
+        })
+    }
+
+    /// Sets members that chat completions get which lack them: names, and values as they stand in JSON.
+    #[must_use]
+    pub fn with_defaults(mut self, defaults: Vec<(String, String)>) -> Self {
+        self.defaults = defaults.into();
+        self
+    }
+
+    /// Returns the members that chat completions get which lack them.
+    #[must_use]
+    pub fn defaults(&self) -> &[(String, String)] {
+        &self.defaults
     }
 
     /// Sets how long a streamed answer may be silent between two events.
@@ -139,8 +164,10 @@ impl OpenAi {
         clock: &dyn Clock,
     ) -> Result<Replied, Failed> {
         let Question { ask, body, abilities, deadline } = question;
+        // They are those of a conversation.
+        let defaults = if ask == Ask::Embeddings { &[][..] } else { &self.defaults };
         let Encoded { body: sent, adds_stream_options, lowers_form, n_choices } =
-            encode::encode(body, &self.model, ask, abilities).map_err(malformed)?;
+            encode::encode(body, &self.model, ask, abilities, defaults).map_err(malformed)?;
         let form = match ask {
             Ask::Chat => &self.chat,
             Ask::ChatStream => &self.chat_stream,

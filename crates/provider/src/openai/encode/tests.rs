@@ -7,7 +7,7 @@ const OBJECT: Abilities = Abilities { json: Json::Object, stream_options: true }
 const NONE: Abilities = Abilities { json: Json::None, stream_options: false };
 
 fn encoded(body: &str, ask: Ask, abilities: Abilities) -> Result<Encoded, String> {
-    encode(&Bytes::copy_from_slice(body.as_bytes()), r#""m/1""#, ask, abilities).map_err(|e| e.0)
+    encode(&Bytes::copy_from_slice(body.as_bytes()), r#""m/1""#, ask, abilities, &[]).map_err(|e| e.0)
 }
 
 fn sent(body: &str, ask: Ask, abilities: Abilities) -> String {
@@ -55,7 +55,7 @@ fn what_is_not_an_object_is_told() {
     for body in ["", "[]", r#"{"model":"x","n":1"#, r#"{"model":"x"}}"#] {
         assert!(encoded(body, Ask::ChatStream, ALL).is_err(), "{body}");
     }
-    assert!(encode(&Bytes::from_static(b"{\"n\":\"\xff\"}"), "\"m\"", Ask::Chat, ALL).is_err());
+    assert!(encode(&Bytes::from_static(b"{\"n\":\"\xff\"}"), "\"m\"", Ask::Chat, ALL, &[]).is_err());
 }
 
 #[test]
@@ -167,4 +167,27 @@ fn a_schema_that_is_missing_is_asked_for_as_some_object() {
     let (format, told) = form_of(&sent(body, Ask::Chat, OBJECT));
     assert_eq!(format, Some(json!({ "type": "json_object" })));
     assert!(told[0]["content"].as_str().unwrap().contains("one JSON object"));
+}
+
+#[test]
+fn what_a_request_lacks_is_put_in_and_what_it_says_itself_stays() {
+    let defaults = [("temperature".to_owned(), "0.7".to_owned()), ("top_p".to_owned(), "1".to_owned())];
+    let check = |body: &str, ask: Ask, expected: &str| {
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        let encoded = encode(&body, r#""m""#, ask, ALL, &defaults).unwrap();
+        assert_eq!(encoded.body.joined(), expected.as_bytes());
+    };
+    check(r#"{"model":"a"}"#, Ask::Chat, r#"{"model":"m","temperature":0.7,"top_p":1}"#);
+    check(r#"{"model":"a","temperature":null}"#, Ask::Chat, r#"{"model":"m","temperature":null,"top_p":1}"#);
+    check(
+        r#"{"model":"a","top_p":0.5, "temperature": 2}"#,
+        Ask::Chat,
+        r#"{"model":"m","top_p":0.5, "temperature": 2}"#,
+    );
+    check(
+        r#"{"model":"a","stream_options":{},"top_p":0}"#,
+        Ask::ChatStream,
+        r#"{"model":"m","stream_options":{},"top_p":0,"stream":true,"temperature":0.7}"#,
+    );
+    check("{}", Ask::Chat, r#"{"model":"m","temperature":0.7,"top_p":1}"#);
 }
