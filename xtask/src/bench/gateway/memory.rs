@@ -1,5 +1,7 @@
 //! Memory of a gateway: at rest, with 10,000 idle connections, with 1,000 slow streams. Each time it is a new process.
 
+use std::time::Duration;
+
 use anyhow::Result;
 
 use super::{
@@ -12,6 +14,9 @@ use super::{
 
 /// `LiteLLM` takes a minute for 1,000 answers and more than one to start: it is looked at at rest only.
 const GATEWAYS: [Kind; 3] = [Kind::Nginx, Kind::LiteLlm, Kind::Tidemill];
+
+/// How long connections are left alone before memory is looked at.
+const SETTLED: Duration = Duration::from_secs(5);
 
 pub(super) fn run(stage: &Stage) -> Result<()> {
     connections(stage)?;
@@ -33,6 +38,8 @@ fn connections(stage: &Stage) -> Result<()> {
         // 10,000 within two seconds: as many in flight as have not been answered, which are few.
         let idle = "--connections 10000 --stagger-us 200 --seconds 2 --length 1024";
         let held = Held::open(stage, peer, idle)?;
+        // Idle is what is asked for nothing for a while; right behind the last answer their buffers are still there.
+        std::thread::sleep(SETTLED);
         let with_idle = resident(peer);
         vendor.script("pace_us=100000")?;
         let slow =
