@@ -105,6 +105,9 @@ impl Composer {
     }
 
     fn compose_line(&self, record: &str, output: &RawValue, out: &mut Vec<u8>) -> Result<(), ComposeError> {
+        if let Some(members) = self.as_they_stand(output.get()) {
+            return self.append(record, members, out);
+        }
         let mut new: Vec<(Cow<'_, Column>, &RawValue, bool)> = Vec::with_capacity(self.columns.len());
         json::members(output.get(), |field, value| {
             let known = self.columns.iter().find(|column| column.field == field);
@@ -147,6 +150,42 @@ impl Composer {
         Ok(())
     }
 
+    /// Returns the members of an output that are the columns in their order and by their own names, with plain values, as
+    /// those of most outputs are: they need not be taken apart. `None` says that they may be anything else.
+    fn as_they_stand<'o>(&self, output: &'o str) -> Option<&'o str> {
+        if self.overwrite || self.columns.is_empty() {
+            return None;
+        }
+        let members = output.strip_prefix('{')?.strip_suffix('}')?;
+        let mut rest = members;
+        for (i, column) in self.columns.iter().enumerate() {
+            if i > 0 {
+                rest = rest.strip_prefix(',')?;
+            }
+            rest = behind_plain(rest.strip_prefix(&*column.quoted).filter(|_| column.field == column.name)?)?;
+        }
+        rest.is_empty().then_some(members)
+    }
+
+    /// Appends to `out` the `record` with `members` behind its own, which bear the names of all columns.
+    fn append(&self, record: &str, members: &str, out: &mut Vec<u8>) -> Result<(), ComposeError> {
+        let (mut end, mut taken) = (None, None);
+        json::members(record, |name, value| {
+            end = Some(span_of(value, record).1);
+            taken = taken.or_else(|| self.columns.iter().find(|column| column.name == name));
+        })?;
+        if let Some(column) = taken {
+            return Err(ComposeError::NameTaken(column.name.clone()));
+        }
+        // In an empty object, new members go right behind the brace.
+        let (before, after) = record.split_at(end.unwrap_or(1));
+        let comma = if end.is_some() { "," } else { "" };
+        for part in [before, comma, members, after] {
+            out.extend_from_slice(part.as_bytes());
+        }
+        Ok(())
+    }
+
     /// Takes the new fields back out of a composed record: the inverse, as far as the names tell.
     pub(crate) fn output_of(&self, composed: &str) -> Option<Box<RawValue>> {
         let mut values: Vec<Option<&RawValue>> = vec![None; self.columns.len()];
@@ -178,6 +217,25 @@ fn quoted(name: &str) -> String {
     let mut quoted = serde_json::Value::from(name).to_string();
     quoted.push(':');
     quoted
+}
+
+/// Returns what follows on a string, a number or a word at the start of `text`, a part of valid JSON; `None` where
+/// something else stands there.
+fn behind_plain(text: &str) -> Option<&str> {
+    let bytes = text.as_bytes();
+    if bytes.first() != Some(&b'"') {
+        let end = bytes.iter().position(|b| !matches!(b, b'0'..=b'9' | b'a'..=b'z' | b'E' | b'.' | b'+' | b'-'));
+        let (plain, rest) = text.split_at(end.unwrap_or(text.len()));
+        return (!plain.is_empty()).then_some(rest);
+    }
+    let mut at = 1;
+    loop {
+        at += memchr::memchr2(b'"', b'\\', bytes.get(at..)?)?;
+        if bytes[at] == b'"' {
+            return text.get(at + 1..);
+        }
+        at += 2;
+    }
 }
 
 /// Appends a value; one that a model wrote over several lines must not break the line.

@@ -37,6 +37,11 @@ fn the_records_own_bytes_stay_and_new_fields_follow() {
         (r#"{"a":{"x":1}}"#, r#"{"x":[1, 2],"y":"é\n\u00e9"}"#, r#"{"a":{"x":1},"x":[1, 2],"y":"é\n\u00e9"}"#),
         (r#"{"a":"}"}"#, "{\"x\": {\n  \"k\": \"a  b\"\n}}", r#"{"a":"}","x":{"k":"a  b"}}"#),
         (r#"{"a":1,"a":2}"#, r#"{"z\"":null}"#, r#"{"a":1,"a":2,"z\"":null}"#),
+        (r#"{"a":1 }"#, r#"{"x":"b\\","y":"\"},"}"#, r#"{"a":1,"x":"b\\","y":"\"}," }"#),
+        (r#"{"a":1}"#, r#"{"x":-1.5E+3,"y":null}"#, r#"{"a":1,"x":-1.5E+3,"y":null}"#),
+        (r#"{"a":1}"#, r#"{"x": "b,\"y\":1", "y" :true}"#, r#"{"a":1,"x":"b,\"y\":1","y":true}"#),
+        (r#"{"a":1}"#, r#"{"y":1,"x":2,"w":3}"#, r#"{"a":1,"y":1,"x":2,"w":3}"#),
+        (r#"{"a":1}"#, r#"{"x":1,"y":2,"x":3}"#, r#"{"a":1,"x":1,"y":2,"x":3}"#),
     ] {
         assert_eq!(composed(&plain, record, output).as_deref(), Ok(expected), "{record}");
     }
@@ -46,6 +51,9 @@ fn the_records_own_bytes_stay_and_new_fields_follow() {
 fn a_taken_name_is_an_error_unless_it_may_be_overwritten() {
     let record = r#"{"x": 1.0 ,"a":2,"\u0078":3}"#;
     let error = composed(&composer(serde_json::json!({}), &["x"]).unwrap(), record, r#"{"x":9}"#).unwrap_err();
+    assert!(error.starts_with("the record already has a field `x`; give"), "{error}");
+    let error =
+        composed(&composer(serde_json::json!({}), &["y", "x"]).unwrap(), record, r#"{"y":8,"x":9}"#).unwrap_err();
     assert!(error.starts_with("the record already has a field `x`; give"), "{error}");
     let over = composer(serde_json::json!({"overwrite": true}), &["x", "y"]).unwrap();
     assert_eq!(composed(&over, record, r#"{"x":9,"y":8}"#).unwrap(), r#"{"x": 9 ,"a":2,"\u0078":9,"y":8}"#);
@@ -97,12 +105,14 @@ proptest! {
         fields in prop::collection::btree_map("[^xy]{0,4}", json_value(), 0..5),
         x in json_value(),
         is_pretty in any::<bool>(),
+        is_spaced in any::<bool>(),
     ) {
         let record = Value::Object(fields.into_iter().collect());
         let text = if is_pretty { serde_json::to_string_pretty(&record).unwrap() } else { record.to_string() };
         let output = serde_json::json!({"x": x, "y": 1});
+        let written = if is_spaced { serde_json::to_string_pretty(&output).unwrap() } else { output.to_string() };
         let plain = composer(serde_json::json!({}), &["x", "y"]).unwrap();
-        let line = composed(&plain, &text, &output.to_string()).unwrap();
+        let line = composed(&plain, &text, &written).unwrap();
         let body = text.strip_suffix('}').unwrap().trim_end();
         prop_assert!(is_pretty || line.starts_with(body));
         prop_assert!(!line.contains('\n'));
