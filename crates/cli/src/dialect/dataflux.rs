@@ -104,15 +104,13 @@ fn to_width(connections: u64) -> usize {
     usize::try_from(connections).unwrap_or(usize::MAX).min(100_000)
 }
 
-/// Returns how the gateway's log is written. The old one never looked at what the file says about it.
-fn log(top: &Entry<'_>) -> LogSettings {
-    let Some(log) = top.section("global").and_then(|global| global.section("log")) else {
-        return LogSettings::default();
-    };
+/// Returns how the gateway's log is written, where the file says so. The old gateway never looked.
+fn log(top: &Entry<'_>) -> Option<LogSettings> {
+    let log = top.section("global")?.section("log")?;
     let said = |key: &str| log.get(key).and_then(Value::as_str);
     let format = if said("format") == Some("json") { LogFormat::Json } else { LogFormat::Text };
     let file = (said("output") == Some("file")).then(|| said("file_path").unwrap_or("./logs/ai_dataflux.log").into());
-    LogSettings { format, file }
+    Some(LogSettings { format, file })
 }
 
 #[cfg(test)]
