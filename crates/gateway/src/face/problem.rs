@@ -58,9 +58,7 @@ impl Problem {
             FailureKind::InvalidOutput => (StatusCode::BAD_GATEWAY, "upstream_answer_unusable"),
             _ => (StatusCode::SERVICE_UNAVAILABLE, "upstream_unavailable"),
         };
-        let wait = failure.retry_after_ms.map(Duration::from_millis);
-        let wait = wait.or((status == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(1)));
-        Self::new(status, code, failure.message.clone()).after(wait)
+        Self::new(status, code, failure.message.clone()).after(wait_of(status, failure))
     }
 
     /// Says why there is no place, and when one is likely.
@@ -112,6 +110,14 @@ impl Problem {
         set_retry_after(headers, self.retry_after);
         response
     }
+}
+
+/// Returns when it may help to ask again: what the upstream said, and a moment where it is trouble that passes and nobody
+/// said anything.
+pub(super) fn wait_of(status: StatusCode, failure: &Failure) -> Option<Duration> {
+    let passes = matches!(status.as_u16(), 429 | 502 | 503 | 504);
+    let said = failure.retry_after_ms.map(Duration::from_millis);
+    said.or(passes.then_some(Duration::from_secs(1)))
 }
 
 /// Says when to ask again, in whole seconds as HTTP has it and never too early.

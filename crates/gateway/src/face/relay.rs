@@ -3,7 +3,14 @@
 //! An answer that comes in events has begun with its first event of content: what stands before that is held, so that a
 //! client sees nothing of an upstream that fails before it. An answer that comes whole has begun when all of it is here.
 
-use std::{borrow::Cow, collections::VecDeque, time::Duration};
+use std::{
+    borrow::Cow,
+    collections::VecDeque,
+    future::poll_fn,
+    pin::{Pin, pin},
+    task::Poll,
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use domain::{Clock, Failure, FailureKind, json};
@@ -13,7 +20,7 @@ use provider::{
     transport::{Answering, Payload, TransportError},
     watch::{Kind, Watch},
 };
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, Sleep, sleep, timeout, timeout_at};
 
 use super::{
     account::Account,
@@ -21,7 +28,7 @@ use super::{
     endpoint::Call,
     exchange::Worker,
     live::{Serving, Way},
-    problem::Problem,
+    problem::{Problem, wait_of},
 };
 use crate::{
     Hedge,
@@ -281,7 +288,9 @@ async fn begin(way: &Way, worker: &Worker, ask: &Ask, first_byte: Option<Instant
     let may_be_long = answering.announced().map_or(matches!(ask.call, Call::Passed(_)), |n| n > WHOLE_MOST);
     if status.is_success() && (is_events || may_be_long) {
         let headers = passed_on(std::mem::take(&mut answering.headers));
-        let watch = ask.call.events().filter(|_| is_events);
+        // Nobody asked for a stream that is packed, and it cannot be looked into.
+        let is_packed = headers.contains_key(header::CONTENT_ENCODING);
+        let watch = ask.call.events().filter(|_| is_events && !is_packed);
         let watch = watch.map(|events| Watch::new(events, ask.scan.as_ref().map_or(1, |scan| scan.n_choices)));
         let mut front = VecDeque::new();
         let Some(mut watch) = watch else {
@@ -290,10 +299,15 @@ async fn begin(way: &Way, worker: &Worker, ask: &Ask, first_byte: Option<Instant
         by(first_byte, first_content(way, &mut answering, &mut watch, &mut front)).await?;
         return Ok(Begins::Pieces { status, headers, front, answering: Box::new(answering), watch: Some(watch) });
     }
-    let reply = answering.whole().await.map_err(|e| Box::new(Broken::from(e)))?;
+    let reply = unless_silent(way.idle_timeout, answering.whole()).await.map_err(|e| Box::new(Broken::from(e)))?;
     let refused = way.model.refused(reply.status, &reply.headers, &reply.body, &**clock);
     let own = Own { status, headers: passed_on(reply.headers), body: way.model.without_key(reply.body) };
     match refused {
+        None if own.status.is_success() && !may_be_answer(&own, ask) => {
+            let message = format!("status {} with a body that is no JSON object", own.status.as_u16());
+            let failure = Failure::new(FailureKind::Unavailable, message);
+            Err(Box::new(Broken { failed: failed(failure), own: None }))
+        }
         None => Ok(Begins::Whole(own)),
         Some(failed) => Err(Box::new(Broken { failed, own: Some(own) })),
     }
@@ -308,6 +322,37 @@ async fn by<T, E: From<TransportError>>(
         Some(limit) => timeout_at(limit, work).await.unwrap_or_else(|_| Err(TransportError::Deadline.into())),
         None => work.await,
     }
+}
+
+/// Reads, unless nothing comes for `limit`.
+async fn unless_silent<T>(
+    limit: Duration,
+    reading: impl Future<Output = Result<T, TransportError>>,
+) -> Result<T, TransportError> {
+    let mut reading = pin!(reading);
+    let mut timer: Option<Pin<Box<Sleep>>> = None;
+    poll_fn(|cx| {
+        if let Poll::Ready(read) = reading.as_mut().poll(cx) {
+            return Poll::Ready(read);
+        }
+        // Unless it was the timer that woke us, something came. Most answers come in one piece, and need none.
+        if let Some(timer) = timer.as_mut().filter(|timer| !timer.is_elapsed())
+            && let Some(at) = Instant::now().checked_add(limit)
+        {
+            timer.as_mut().reset(at);
+        }
+        let timer = timer.get_or_insert_with(|| Box::pin(sleep(limit)));
+        timer.as_mut().poll(cx).map(|()| Err(TransportError::Silent { limit }))
+    })
+    .await
+}
+
+/// Returns whether a body can be the answer of a model: an object from its first byte to its last. Web servers say 200 and
+/// show a page, or nothing, or half of it; what stands between is not looked at.
+fn may_be_answer(own: &Own, ask: &Ask) -> bool {
+    let is_packed = own.headers.contains_key(header::CONTENT_ENCODING);
+    let body = own.body.trim_ascii();
+    matches!(ask.call, Call::Passed(_)) || is_packed || (body.starts_with(b"{") && body.ends_with(b"}"))
 }
 
 /// Reads a stream up to its first event of content.
@@ -372,7 +417,6 @@ fn payload(way: &Way, ask: &Ask) -> Result<Payload, Box<Broken>> {
 
 /// Says to the client why there is no answer, in the upstream's own words where it may hear them.
 fn refused(way: &Way, failure: &Failure, own: Option<Own>) -> Refused {
-    let wait = failure.retry_after_ms.map(Duration::from_millis);
     match own {
         // Not accepting our key is between the vendor and us.
         Some(_) if matches!(failure.kind, FailureKind::Unauthorized | FailureKind::ExhaustedCredit) => {
@@ -389,6 +433,7 @@ fn refused(way: &Way, failure: &Failure, own: Option<Own>) -> Refused {
                 own.headers.insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
                 own.headers.remove(header::CONTENT_ENCODING);
             }
+            let wait = wait_of(own.status, failure);
             Refused::Theirs(own, wait)
         }
         None => {
