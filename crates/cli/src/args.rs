@@ -311,9 +311,56 @@ pub(crate) enum RunsCommand {
 }
 
 #[derive(Debug, ClapArgs)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Gateway {
+    #[command(subcommand)]
+    pub(crate) command: Option<GatewayCommand>,
     #[command(flatten)]
     pub(crate) serve: GatewayServe,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GatewayCommand {
+    /// Watch the upstreams of a gateway that is running: a table that is drawn again every second. Ctrl-C ends it.
+    Top(GatewayTop),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct GatewayTop {
+    /// The gateway's address.
+    #[arg(long, default_value = "http://127.0.0.1:8787")]
+    pub(crate) url: String,
+    /// The environment variable that holds a key with `admin: true`; on the gateway's own machine none is needed.
+    #[arg(long, value_name = "ENV")]
+    pub(crate) key: Option<String>,
+    /// Print JSON, one object a second.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print one table, of one second, and end.
+    #[arg(long)]
+    pub(crate) once: bool,
+}
+
+/// How the log of requests is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LogChoice {
+    /// A line of `name=value` for each request.
+    Text,
+    /// A JSON object for each request.
+    Json,
+    /// Nothing.
+    Off,
+}
+
+impl LogChoice {
+    /// Returns the format that it stands for.
+    pub(crate) fn format(self) -> gateway::LogFormat {
+        match self {
+            Self::Text => gateway::LogFormat::Text,
+            Self::Json => gateway::LogFormat::Json,
+            Self::Off => gateway::LogFormat::Off,
+        }
+    }
 }
 
 #[derive(Debug, ClapArgs)]
@@ -333,6 +380,10 @@ pub(crate) struct GatewayServe {
     /// Serve others than this machine without keys.
     #[arg(long)]
     pub(crate) allow_anonymous: bool,
+    /// Write a line for each request, to standard error or to the models file's `gateway: log: file:`; without it, as the
+    /// models file says.
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) log: Option<LogChoice>,
 }
 
 #[derive(Debug, ClapArgs)]

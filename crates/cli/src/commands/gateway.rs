@@ -1,5 +1,8 @@
 //! `tidemill gateway`.
 
+mod seen;
+mod top;
+
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use domain::Clock;
@@ -11,7 +14,7 @@ use provider::transport::{Limits, Transport};
 use simulate::Vendor;
 
 use crate::{
-    args::{Gateway as Args, GatewayServe},
+    args::{Gateway as Args, GatewayCommand, GatewayServe, LogChoice},
     clock::SystemClock,
     compose::{environment, simulated},
     exit::{ConfigurationError, Exit},
@@ -23,7 +26,10 @@ const BACKLOG: i32 = 4_096;
 
 /// Serves until it is told to stop.
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
-    serve(&args.serve)
+    match &args.command {
+        None => serve(&args.serve),
+        Some(GatewayCommand::Top(args)) => top::run(args),
+    }
 }
 
 /// What is served, and the simulated vendors that live as long as it does.
@@ -40,7 +46,7 @@ fn serve(args: &GatewayServe) -> anyhow::Result<Exit> {
     super::check::tell(&diagnostics);
     let Some(models) = models else { return Ok(Exit::Configuration) };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let opened = open(models, args.config.parent().unwrap_or(Path::new("")), &clock)?;
+    let opened = open(models, args.config.parent().unwrap_or(Path::new("")), args.log, &clock)?;
     if !args.host.is_loopback() && !opened.serving.has_keys() && !args.allow_anonymous {
         let message = format!(
             "{} can be reached by others, and the models file has no keys for clients: list them under `gateway: keys:`, or \
@@ -78,7 +84,12 @@ fn serve(args: &GatewayServe) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn open(mut models: ModelsFile, folder: &Path, clock: &Arc<dyn Clock>) -> anyhow::Result<Opened> {
+fn open(
+    mut models: ModelsFile,
+    folder: &Path,
+    log: Option<LogChoice>,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Opened> {
     let vendors = simulated::start(&mut models)?;
     let mistakes = |mistakes: Vec<gateway::ConfigMistake>| {
         ConfigurationError(mistakes.into_iter().map(|mistake| mistake.message).collect::<Vec<_>>().join("; "))
@@ -87,8 +98,9 @@ fn open(mut models: ModelsFile, folder: &Path, clock: &Arc<dyn Clock>) -> anyhow
     let settings = environment::resolve_face(&models, folder).map_err(mistakes)?;
     let transport = Arc::new(Transport::new(Limits::default()));
     let gateway = Arc::new(Gateway::new(&resolved, transport, Arc::clone(clock)));
-    let serving = Arc::new(Serving::new(&resolved, gateway, settings, clock.now()));
-    Ok(Opened { serving, _vendors: vendors })
+    let serving = Serving::new(&resolved, gateway, settings.clone(), clock.now());
+    let serving = seen::seen(serving, None, &settings, folder, log, clock)?;
+    Ok(Opened { serving: Arc::new(serving), _vendors: vendors })
 }
 
 fn listen(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {

@@ -14,8 +14,9 @@ pub(crate) fn resolve_face(models: &ModelsFile, folder: &Path) -> Result<FaceCon
     gateway::resolve_face(models, &variable, &|path| std::fs::read_to_string(folder.join(path)))
 }
 
+/// Returns a variable of the environment.
 #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
-fn variable(name: &str) -> Option<String> {
+pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 

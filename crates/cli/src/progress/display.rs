@@ -169,7 +169,7 @@ fn instead(now: &Standing) -> &'static str {
     clippy::disallowed_methods,
     reason = "TERM is a convention of the environment, and tells of the terminal alone"
 )]
-fn can_draw() -> bool {
+pub(crate) fn can_draw() -> bool {
     let knows_sequences = std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb");
     knows_sequences && std::io::stderr().is_terminal()
 }

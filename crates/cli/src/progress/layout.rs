@@ -63,12 +63,12 @@ pub(super) fn fit(mut parts: Vec<Part>, width: usize) -> Line {
 }
 
 /// Returns how many columns a text takes.
-pub(super) fn columns(text: &str) -> usize {
+pub(crate) fn columns(text: &str) -> usize {
     text.width()
 }
 
 /// Returns as much of the beginning of `text` as takes at most `columns`. A character of two columns is not halved.
-pub(super) fn cut(text: &str, columns: usize) -> &str {
+pub(crate) fn cut(text: &str, columns: usize) -> &str {
     let mut taken = 0;
     for (at, c) in text.char_indices() {
         // Counted one by one, a cluster takes at least what it takes together.
@@ -81,7 +81,7 @@ pub(super) fn cut(text: &str, columns: usize) -> &str {
 }
 
 /// Messages of vendors stand in lines: an end of line or an escape sequence in them would tear the bar.
-pub(super) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.split(|c: char| c.is_control()).filter(|piece| !piece.is_empty()).collect::<Vec<_>>().join(" ")
 }
 

@@ -27,11 +27,12 @@ use tokio::{
     task::JoinHandle,
 };
 
-pub(crate) use display::Display;
+pub(crate) use display::{Display, can_draw};
+pub(crate) use layout::{columns, cut, printable};
 pub(crate) use meter::Facts;
 use standing::Phase;
 pub(crate) use standing::Standing;
-pub(crate) use wording::{counted, size, thousands};
+pub(crate) use wording::{about, counted, duration, rate, size, thousands};
 
 use crate::talk;
 use meter::Meter;

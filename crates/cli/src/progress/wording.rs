@@ -43,7 +43,7 @@ pub(crate) fn size(bytes: u64) -> String {
 }
 
 /// Writes a large number in three digits or so: `999`, `12.3k`, `4.56M`.
-pub(super) fn about(n: u64) -> String {
+pub(crate) fn about(n: u64) -> String {
     let (value, unit) = match n {
         0..=999 => return n.to_string(),
         1000..=999_499 => (n as f64 / 1e3, "k"),
@@ -54,7 +54,7 @@ pub(super) fn about(n: u64) -> String {
 }
 
 /// Writes a time in its two greatest units: `8s`, `2m 05s`, `3h 20m`, `2d 4h`.
-pub(super) fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     // Negative and absurd ones end up as 0 and as many days.
     let s = seconds.round() as u64;
     match s {
@@ -66,7 +66,7 @@ pub(super) fn duration(seconds: f64) -> String {
 }
 
 /// Writes a rate in the unit that gives a whole number to read: `660/s`, `4.5/s`, `24/min`, `7/h`.
-pub(super) fn rate(per_second: f64) -> String {
+pub(crate) fn rate(per_second: f64) -> String {
     match per_second {
         r if r >= 9.95 => format!("{}/s", thousands(r.round() as u64)),
         r if r >= 0.995 => format!("{r:.1}/s"),

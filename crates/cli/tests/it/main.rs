@@ -18,4 +18,5 @@ mod report;
 mod resume;
 mod secrets;
 mod seeing;
+mod top;
 mod words;

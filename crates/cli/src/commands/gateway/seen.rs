@@ -1,0 +1,68 @@
+//! What the gateway's requests are counted in, and the log of them.
+
+use std::{io::Write, path::Path, sync::Arc};
+
+use domain::Clock;
+use gateway::{
+    FaceConfig, LogFormat,
+    face::{AccessLog, LogTarget, Serving},
+};
+
+use crate::{args::LogChoice, exit::ConfigurationError};
+
+/// Has the requests of `serving` counted and written down. What `before` has counted is counted on, and its log goes on
+/// where it is the same. `choice` is what the command line says about the log.
+///
+/// # Errors
+/// Where the file of the log cannot be opened.
+pub(super) fn seen(
+    serving: Serving,
+    before: Option<(&Serving, &FaceConfig)>,
+    settings: &FaceConfig,
+    folder: &Path,
+    choice: Option<LogChoice>,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Serving> {
+    let (metrics, old) = before.map_or_else(Default::default, |(before, _)| before.seen());
+    let wanted = |settings: &FaceConfig| {
+        let format = choice.map_or(settings.log_format, LogChoice::format);
+        (format, settings.log_file.clone())
+    };
+    let is_same = before.is_some_and(|(_, before)| wanted(before) == wanted(settings));
+    let log = if is_same { old } else { open(wanted(settings).0, settings, folder, clock)? };
+    Ok(serving.seen_by(metrics, log))
+}
+
+fn open(
+    format: LogFormat,
+    settings: &FaceConfig,
+    folder: &Path,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Option<Arc<AccessLog>>> {
+    if format == LogFormat::Off {
+        return Ok(None);
+    }
+    let path = settings.log_file.as_ref().map(|path| folder.join(path));
+    let target = match &path {
+        Some(path) => LogTarget::File(path.clone()),
+        None => LogTarget::Writer(Box::new(Stderr)),
+    };
+    let refused = |e: std::io::Error| {
+        let path = path.as_ref().map_or_else(String::new, |path| path.display().to_string());
+        ConfigurationError(format!("the log of requests `{path}` cannot be opened: {e}"))
+    };
+    Ok(Some(Arc::new(AccessLog::open(format, target, Arc::clone(clock)).map_err(refused)?)))
+}
+
+/// Standard error, without a lock on it between two lines.
+struct Stderr;
+
+impl Write for Stderr {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        std::io::stderr().lock().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().lock().flush()
+    }
+}
