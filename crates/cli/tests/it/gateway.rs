@@ -44,7 +44,9 @@ impl Gateway {
 
     fn models(&self) -> Vec<String> {
         let mut stream = TcpStream::connect(self.address).expect("the gateway listens");
-        stream.write_all(b"GET /v1/models HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").expect("it can be written to");
+        stream
+            .write_all(b"GET /v1/models HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            .expect("it can be written to");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("an answer can be read");
         let body = answer.split_once("\r\n\r\n").expect("a head ends").1;
@@ -244,7 +246,10 @@ fn what_cannot_be_served_is_told_before_anything_is() {
     let taken = TcpListener::bind(loopback(0)).unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     refused(&["--port", &port], &["something listens there already", "--port"]);
-    refused(&["--host", "192.0.2.1", "--port", "0"], &["this machine has no such address", "--host"]);
+    refused(
+        &["--host", "192.0.2.1", "--port", "0", "--allow-anonymous"],
+        &["this machine has no such address", "--host"],
+    );
     story.write("models.yaml", "channels: {}\nmodels: []\n");
     refused(&[], &["--> models.yaml:2:"]);
     refused(&["--config", "other.yaml"], &["other.yaml"]);

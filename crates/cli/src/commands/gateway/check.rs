@@ -140,7 +140,8 @@ async fn one(upstream: &Upstream, asks: bool) -> Tried {
         ask(upstream, &transport, &mut tried).await;
     } else if tried.is_listed == Some(false) && tried.trouble.is_none() {
         let what = format!("the vendor does not list `{}`", upstream.vendor_name);
-        tried.trouble = Some((what, "compare `model` with the vendor's list; --ask tells whether it answers all the same"));
+        tried.trouble =
+            Some((what, "compare `model` with the vendor's list; --ask tells whether it answers all the same"));
     }
     tried
 }
@@ -183,7 +184,8 @@ async fn list(upstream: &Upstream, transport: &Transport) -> Tried {
         }
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             tried.key = Key::Refused;
-            tried.trouble = Some((said(), "the vendor does not take the key: look at `key` of the model, and at the account"));
+            tried.trouble =
+                Some((said(), "the vendor does not take the key: look at `key` of the model, and at the account"));
         }
         // Many have no list, and nothing is wrong with that.
         StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => {}
@@ -211,7 +213,8 @@ async fn ask(upstream: &Upstream, transport: &Transport, tried: &mut Tried) {
             deadline: (Instant::now() + PATIENCE).into_std(),
         };
         let answer = upstream.model.ask(transport, question, &SystemClock).await;
-        let is_other_name = answer.as_ref().is_err_and(|failed| failed.failure.message.contains("max_completion_tokens"));
+        let is_other_name =
+            answer.as_ref().is_err_and(|failed| failed.failure.message.contains("max_completion_tokens"));
         ended = Some(answer);
         if !is_other_name {
             break;
@@ -248,7 +251,9 @@ fn lists(body: &[u8], name: &str) -> Option<bool> {
 fn help(error: &TransportError) -> &'static str {
     let TransportError::Connect { cause, .. } = error else {
         return match error {
-            TransportError::Deadline | TransportError::Silent { .. } => "nothing answers there: look at `url` and `proxy`",
+            TransportError::Deadline | TransportError::Silent { .. } => {
+                "nothing answers there: look at `url` and `proxy`"
+            }
             _ => "what answers there is no such vendor: look at `url`, also at `http` or `https`",
         };
     };

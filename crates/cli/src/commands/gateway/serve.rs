@@ -145,7 +145,9 @@ fn listen(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
         let help = match e.kind() {
             std::io::ErrorKind::AddrInUse => "; something listens there already: choose another with --port",
             std::io::ErrorKind::PermissionDenied => "; ports below 1024 want more rights: choose another with --port",
-            std::io::ErrorKind::AddrNotAvailable => "; this machine has no such address: choose one of its own with --host",
+            std::io::ErrorKind::AddrNotAvailable => {
+                "; this machine has no such address: choose one of its own with --host"
+            }
             _ => "",
         };
         ConfigurationError(format!("cannot listen on {address}: {e}{help}"))

@@ -91,7 +91,12 @@ mod linux {
             if n_watched == 0 {
                 return Err(io::ErrorKind::NotFound.into());
             }
-            Ok(Self { queue: AsyncFd::register(queue)?, names })
+            #[expect(
+                deprecated,
+                reason = "the other way is unsafe; an `OwnedFd` is what it says for as long as it is here"
+            )]
+            let queue = AsyncFd::new(queue)?;
+            Ok(Self { queue, names })
         }
 
         pub(super) async fn settled(&self) -> io::Result<()> {
@@ -118,8 +123,8 @@ mod linux {
                         Ok(event) => {
                             let name = event.file_name().map(|name| OsString::from_vec(name.to_bytes().to_vec()));
                             // Without a name it is the folder itself, or more happened than the system could keep.
-                            is_ours |=
-                                name.is_none_or(|name| self.names.contains(&name) || name.as_bytes().starts_with(b".."));
+                            is_ours |= name
+                                .is_none_or(|name| self.names.contains(&name) || name.as_bytes().starts_with(b".."));
                         }
                         Err(Errno::WOULDBLOCK) => break,
                         Err(Errno::INTR) => {}

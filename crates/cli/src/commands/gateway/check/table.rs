@@ -37,6 +37,8 @@ pub(super) fn print(tried: &[Tried], asks: bool) {
     }
     if tried.iter().any(|one| one.reached.is_some() && one.is_listed.is_none() && one.trouble.is_none() && !asks) {
         talk::data("");
-        talk::data(tr("where nothing stands under `listed`, the vendor has no list of models: --ask tries such a model out"));
+        talk::data(tr(
+            "where nothing stands under `listed`, the vendor has no list of models: --ask tries such a model out",
+        ));
     }
 }
