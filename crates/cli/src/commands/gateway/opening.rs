@@ -67,6 +67,10 @@ pub(super) fn open(
     };
     let gateway = Arc::new(gateway);
     let serving = Serving::new(&resolved, Arc::clone(&gateway), settings.clone(), clock.now());
+    let serving = match before {
+        Some(before) => serving.after(&before.serving),
+        None => serving,
+    };
     Ok(Opened { models, resolved, settings, serving: Arc::new(serving), gateway, simulated })
 }
 

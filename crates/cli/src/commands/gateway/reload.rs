@@ -59,6 +59,12 @@ impl Reload {
 
     /// Reads the files again, and serves what they say if there is no mistake in them.
     pub(super) fn again(&mut self, why: Why) {
+        if why == Why::Asked
+            && let (_, Some(log)) = self.now.serving.seen()
+        {
+            // Whoever moves logs away says so with the same signal.
+            log.reopen();
+        }
         let files = self.files();
         // Before they are read: what is written meanwhile is another change.
         let seen = Some(content(&files));
