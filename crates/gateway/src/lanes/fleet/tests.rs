@@ -138,7 +138,10 @@ async fn limits_hold_across_twenty_changes_under_load_and_no_request_is_lost() {
         };
         resolved(&json!([model(0), model(1), model(2)]), "k")
     };
-    let line = |lanes: Lanes| Queue::new(Arc::new(lanes), 1_000, Duration::from_mins(1));
+    let line = |lanes: Lanes| {
+        let lanes = Arc::new(lanes);
+        (Arc::clone(&lanes), Queue::new(lanes, 1_000, Duration::from_mins(1)))
+    };
     let live = Arc::new(StdMutex::new(line(Lanes::new(&configuration(0), 7))));
     let book = Arc::new(Book::default());
     let begin = Instant::now();
@@ -147,7 +150,7 @@ async fn limits_hold_across_twenty_changes_under_load_and_no_request_is_lost() {
             let (live, book) = (Arc::clone(&live), Arc::clone(&book));
             tokio::spawn(async move {
                 while begin.elapsed() < LASTS {
-                    let queue = Arc::clone(&live.lock().unwrap());
+                    let queue = Arc::clone(&live.lock().unwrap().1);
                     let deadline = Instant::now() + LASTS;
                     let need = Need::default();
                     let place = queue.enter("auto", Class::Normal, n % 7, need, deadline).await.unwrap();
@@ -160,8 +163,8 @@ async fn limits_hold_across_twenty_changes_under_load_and_no_request_is_lost() {
         .collect();
     for change in 1..=20 {
         sleep(LASTS / 21).await;
-        let old = Arc::clone(&live.lock().unwrap());
-        *live.lock().unwrap() = line(old.lanes.successor(&configuration(change)));
+        let old = Arc::clone(&live.lock().unwrap().0);
+        *live.lock().unwrap() = line(old.successor(&configuration(change)));
     }
     for client in clients {
         client.await.unwrap();
