@@ -2,7 +2,7 @@
 
 mod table;
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use bytes::Bytes;
 use domain::{FailureKind, ports::Ask};
@@ -162,7 +162,7 @@ async fn list(upstream: &Upstream, transport: &Transport) -> Tried {
     let exchange = async {
         let path = Path::Other(&Method::GET, "/models");
         let body = Payload::from(Bytes::new());
-        let passing = Passing { path, headers: HeaderMap::new(), body, is_stream: false };
+        let passing = Passing { path, headers: Cow::Owned(HeaderMap::new()), body, is_stream: false };
         upstream.model.pass(transport, passing).await?.whole().await
     };
     let reply = match tokio::time::timeout(PATIENCE, exchange).await.unwrap_or(Err(TransportError::Deadline)) {
