@@ -3,6 +3,7 @@
 use std::{net::IpAddr, path::PathBuf};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use simulate::Span;
 
 use crate::{language::Language, progress::Mode, report::Format};
 
@@ -47,7 +48,10 @@ pub(crate) enum Command {
     Unpause(Steer),
     /// List runs, and look after them.
     Runs(Runs),
-    /// Be the gateway: one address with OpenAI's wire format before all models of a models file. Ctrl-C drains it.
+    /// Be the gateway: one address with OpenAI's wire format before all models of a models file.
+    ///
+    /// The file is read again when it changes (Linux), and on SIGHUP: what is wrong in it is told, and what was served
+    /// before stays. Ctrl-C or SIGTERM ends it when the answers in flight have.
     Gateway(Gateway),
     /// Be a vendor that follows a script: an OpenAI-shaped server on loopback, for tests and rehearsals.
     Simulate(Simulate),
@@ -323,6 +327,10 @@ pub(crate) struct Gateway {
 pub(crate) enum GatewayCommand {
     /// Watch the upstreams of a gateway that is running: a table that is drawn again every second. Ctrl-C ends it.
     Top(GatewayTop),
+    /// Try out what a models file says: whether each vendor can be reached, takes the key and has the model.
+    ///
+    /// Exit status: 0 every model can be asked; 1 some cannot; 2 a mistake in the file.
+    Check(GatewayCheck),
 }
 
 #[derive(Debug, ClapArgs)]
@@ -364,6 +372,19 @@ impl LogChoice {
 }
 
 #[derive(Debug, ClapArgs)]
+pub(crate) struct GatewayCheck {
+    /// The models file.
+    #[arg(long, value_name = "FILE", default_value = "models.yaml")]
+    pub(crate) config: PathBuf,
+    /// Ask each model for one token as well. Vendors bill that.
+    #[arg(long)]
+    pub(crate) ask: bool,
+    /// Print JSON, one model a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
 pub(crate) struct GatewayServe {
     /// The models file: channels, models, routes, and what stands under `gateway`.
     #[arg(long, value_name = "FILE", default_value = "models.yaml")]
@@ -384,6 +405,9 @@ pub(crate) struct GatewayServe {
     /// models file says.
     #[arg(long, value_name = "FORMAT")]
     pub(crate) log: Option<LogChoice>,
+    /// How long answers in flight may take to end after Ctrl-C or SIGTERM; what is open then is cut.
+    #[arg(long, value_name = "TIME", default_value = "30s")]
+    pub(crate) drain: Span,
 }
 
 #[derive(Debug, ClapArgs)]

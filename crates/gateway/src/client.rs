@@ -36,11 +36,25 @@ impl Gateway {
         Self::with_forward(resolved, Arc::new(Wire::new(&resolved.upstreams, transport, clock)), seed)
     }
 
+    /// Makes the gateway of the configuration that comes after this one. Both may be used at the same time: what is known of
+    /// an upstream that both name (the same name, URL, model and key) is known to both, and its limits hold for what both
+    /// send. Limits that differ are those of the new configuration from now on.
+    #[must_use]
+    pub fn successor(&self, resolved: &Resolved, transport: Arc<Transport>, clock: Arc<dyn Clock>) -> Self {
+        let models = resolved.upstreams.iter().map(|upstream| upstream.model.clone()).collect();
+        let lanes = self.lanes.successor(resolved);
+        Self::of(resolved, lanes, Arc::new(Wire { models, transport, clock }))
+    }
+
     /// Makes a gateway that sends through `forward`.
     #[must_use]
     pub fn with_forward(resolved: &Resolved, forward: Arc<dyn Forward>, seed: u64) -> Self {
+        Self::of(resolved, Lanes::new(resolved, seed), forward)
+    }
+
+    fn of(resolved: &Resolved, lanes: Lanes, forward: Arc<dyn Forward>) -> Self {
         let names = resolved.upstreams.iter().map(|upstream| Arc::clone(&upstream.name)).collect();
-        let (lanes, abilities) = (Arc::new(Lanes::new(resolved, seed)), AllAbilities::new(resolved));
+        let (lanes, abilities) = (Arc::new(lanes), AllAbilities::new(resolved));
         Self { lanes, abilities, forward, names }
     }
 

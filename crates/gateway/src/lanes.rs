@@ -1,13 +1,14 @@
 //! The state of all upstreams, and the places that are given out.
 //!
 //! One lock guards it all: a choice looks at several upstreams at once, takes a few dozen nanoseconds, and nothing waits
-//! while it is held.
+//! while it is held. The state outlives the configuration: see `fleet`.
 
+mod fleet;
 mod standing;
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -15,10 +16,7 @@ use std::{
 
 use domain::{Cost, Failure, FailureKind, Usage, Waiting, ports::NotBefore};
 use provider::{Failed, Hints};
-use tokio::{
-    sync::{Notify, futures::Notified},
-    time::Instant,
-};
+use tokio::{sync::futures::Notified, time::Instant};
 
 use crate::{
     balance::{Balance, Candidate, Load, hash},
@@ -30,27 +28,22 @@ use crate::{
     names::Names,
     need::{Need, Wants},
     queue::Queue,
-    resolve::{Declared, Resolved, listed},
+    resolve::{Declared, Resolved, Upstream, listed},
 };
+use fleet::{Shared, View};
 
 pub(crate) use standing::UpstreamStanding;
 
-/// The lanes of a gateway.
+/// The lanes of a gateway, as one configuration has them.
 #[derive(Debug)]
 pub(crate) struct Lanes {
     names: Names,
-    state: Mutex<State>,
-    freed: Notify,
-    /// The waiting line of the HTTP face, where there is one.
-    queue: OnceLock<Weak<Queue>>,
+    /// Locked by none but those who hold the lock of the fleet.
+    routes: Mutex<Vec<Route>>,
+    /// Where the state of each upstream is, by its number.
+    slots: Vec<usize>,
+    shared: Arc<Shared>,
     outage: Duration,
-}
-
-#[derive(Debug)]
-struct State {
-    lanes: Vec<Lane>,
-    routes: Vec<Route>,
-    jitter: Jitter,
 }
 
 #[derive(Debug)]
@@ -115,36 +108,42 @@ pub(crate) struct Answered {
 
 impl Lanes {
     pub(crate) fn new(resolved: &Resolved, seed: u64) -> Self {
+        Self::of(resolved, Shared::new(seed))
+    }
+
+    /// Makes the lanes of the configuration that comes after this one. What is known of an upstream that both name is
+    /// known to both, and what is in flight there counts for both; limits that differ are the new ones from now on.
+    pub(crate) fn successor(&self, resolved: &Resolved) -> Self {
+        Self::of(resolved, Arc::clone(&self.shared))
+    }
+
+    fn of(resolved: &Resolved, shared: Arc<Shared>) -> Self {
         let now = Instant::now();
-        let lane = |upstream: &crate::Upstream| Lane {
-            name: Arc::clone(&upstream.name),
-            hash: hash(&upstream.name),
-            weight: upstream.weight,
-            abilities: upstream.abilities,
-            json: upstream.json,
-            limit: Limit::new(upstream.max_in_flight, &upstream.limits, now),
-            health: Health::new(),
-            load: Load::default(),
-        };
         let route = |route: &crate::Route| Route {
             name: Arc::clone(&route.name),
             members: route.members.clone(),
             balance: Balance::new(route.choose, route.members.len()),
             instead: route.instead,
         };
-        let state = State {
-            lanes: resolved.upstreams.iter().map(lane).collect(),
-            routes: resolved.routes.iter().map(route).collect(),
-            jitter: Jitter::new(seed),
-        };
-        let names = resolved.names.clone();
-        let (state, freed, queue) = (Mutex::new(state), Notify::new(), OnceLock::new());
-        Self { names, state, freed, queue, outage: resolved.outage }
+        let routes = Mutex::new(resolved.routes.iter().map(route).collect());
+        let mut fleet = shared.fleet();
+        let slots = resolved.upstreams.iter().map(|upstream| fleet.enter(upstream, now)).collect();
+        drop(fleet);
+        // There may be room where there was none.
+        shared.hand_on();
+        Self { names: resolved.names.clone(), routes, slots, shared, outage: resolved.outage }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Every change below leaves the state whole before anything can panic.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn routes(&self) -> MutexGuard<'_, Vec<Route>> {
+        // A route is whole after any panic.
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Calls `look` with the state of an upstream.
+    fn with<R>(&self, upstream: usize, look: impl FnOnce(&mut Lane, &mut Jitter) -> R) -> R {
+        let mut fleet = self.shared.fleet();
+        let (mut lanes, jitter) = fleet.seen_by(&self.slots);
+        look(&mut lanes[upstream], jitter)
     }
 
     pub(crate) fn knows(&self, route: &str) -> bool {
@@ -158,26 +157,27 @@ impl Lanes {
 
     /// Says that a requested name leads nowhere, and which ones lead somewhere.
     pub(crate) fn unknown(&self, asked: &str) -> Failure {
-        let state = self.state();
-        let names: Vec<&str> = state.routes.iter().map(|route| &*route.name).collect();
+        let routes = self.routes();
+        let names: Vec<&str> = routes.iter().map(|route| &*route.name).collect();
         let message = format!("there is no model or route `{asked}`; there are {}", listed(&names));
         Failure::new(FailureKind::Rejected, message)
     }
 
     pub(crate) fn n_routes(&self) -> usize {
-        self.state().routes.len()
+        self.routes().len()
     }
 
     /// From now on whoever frees a place tells `queue`.
     pub(crate) fn hand_places_to(&self, queue: Weak<Queue>) {
-        // A second line would take turns with the first; there is none.
-        let _ = self.queue.set(queue);
+        self.shared.hand_places_to(queue);
     }
 
     /// Returns how many requests per second a route's upstreams can be expected to take, when they are well.
     pub(crate) fn pace(&self, route: usize) -> Pace {
-        let (state, now) = (self.state(), Instant::now());
-        let lanes = state.routes[route].members.iter().map(|member| &state.lanes[*member]);
+        let (mut fleet, now) = (self.shared.fleet(), Instant::now());
+        let (lanes, _) = fleet.seen_by(&self.slots);
+        let routes = self.routes();
+        let lanes = routes[route].members.iter().map(|member| &lanes[*member]);
         let alive = lanes.filter(|lane| lane.health.standing(now) != Standing::Dead);
         alive.fold(Pace { allowed: 0.0, expected: 0.0 }, |sum, Lane { limit, .. }| Pace {
             allowed: sum.allowed + limit.allowed(),
@@ -188,12 +188,12 @@ impl Lanes {
     /// Ends when a place was freed. The wait begins with the call, not with the first poll: who calls this before asking
     /// for a place misses nothing.
     pub(crate) fn freed(&self) -> Notified<'_> {
-        self.freed.notified()
+        self.shared.freed.notified()
     }
 
     /// Returns whether somebody looks at the tokens of this upstream's answers.
     pub(crate) fn wants_tokens(&self, upstream: usize) -> bool {
-        self.state().lanes[upstream].limit.wants_tokens()
+        self.with(upstream, |lane, _| lane.limit.wants_tokens())
     }
 
     /// Takes a place at an upstream of `route` other than those in `tried` that can do what is needed.
@@ -207,12 +207,13 @@ impl Lanes {
     /// The same, with the number of the route.
     pub(crate) fn pick_in(self: &Arc<Self>, asked: usize, tried: &[usize], need: Need) -> Picked {
         let now = Instant::now();
-        let mut state = self.state();
-        let State { lanes, routes, jitter } = &mut *state;
+        let mut fleet = self.shared.fleet();
+        let (mut lanes, jitter) = fleet.seen_by(&self.slots);
+        let mut routes = self.routes();
         let instead = routes[asked].instead;
         for number in [Some(asked), instead].into_iter().flatten() {
             let Route { members, balance, .. } = &mut routes[number];
-            let wants = need.abilities.of_members(members, lanes);
+            let wants = need.abilities.of_members(members, &lanes);
             let candidates = members.iter().enumerate().filter_map(|(position, upstream)| {
                 let lane = &lanes[*upstream];
                 let may_be_asked = matches!(lane.health.standing(now), Standing::Well | Standing::ProbeDue);
@@ -248,7 +249,7 @@ impl Lanes {
 
 impl Wants {
     /// Leaves out the wish for a schema where none of those who can do the rest takes one.
-    fn of_members(self, members: &[usize], lanes: &[Lane]) -> Self {
+    fn of_members(self, members: &[usize], lanes: &View<'_>) -> Self {
         let is_heard = self.schema && members.iter().any(|upstream| lanes[*upstream].can(self));
         Self { schema: is_heard, ..self }
     }
@@ -321,6 +322,25 @@ fn refusal<'a>(lanes: impl Iterator<Item = &'a Lane> + Clone, need: Need, outage
 }
 
 impl Lane {
+    fn new(upstream: &Upstream, now: Instant) -> Self {
+        Self {
+            name: Arc::clone(&upstream.name),
+            hash: hash(&upstream.name),
+            weight: upstream.weight,
+            abilities: upstream.abilities,
+            json: upstream.json,
+            limit: Limit::new(upstream.max_in_flight, &upstream.limits, now),
+            health: Health::new(),
+            load: Load::default(),
+        }
+    }
+
+    /// Goes on under what another file says about it.
+    fn change(&mut self, upstream: &Upstream, now: Instant) {
+        (self.weight, self.abilities, self.json) = (upstream.weight, upstream.abilities, upstream.json);
+        self.limit.change(upstream.max_in_flight, &upstream.limits, now);
+    }
+
     /// Returns whether it can do what is wanted, as far as its user says.
     fn can(&self, wants: Wants) -> bool {
         wants == Wants::default() || (wants.lacking(self.abilities).is_none() && wants.is_content_with(self.json))
@@ -355,18 +375,18 @@ impl Place {
 
     /// Another request was sent in this place.
     pub(crate) fn sent_again(&self) {
-        self.lanes.state().lanes[self.upstream].limit.again(Instant::now());
+        self.lanes.with(self.upstream, |lane, _| lane.limit.again(Instant::now()));
     }
 
     /// Takes over what the upstream says about its limits.
     pub(crate) fn hint(&self, hints: &Hints) {
-        self.lanes.state().lanes[self.upstream].limit.hint(hints, Instant::now());
+        self.lanes.with(self.upstream, |lane, _| lane.limit.hint(hints, Instant::now()));
     }
 
     /// Tells how the request in this place ended, which frees it; returns who pays where it failed. It is told once.
     pub(crate) fn tell(&self, result: Result<Answered, &Failed>) -> Cost {
-        let mut state = self.lanes.state();
-        let State { lanes, jitter, .. } = &mut *state;
+        let mut fleet = self.lanes.shared.fleet();
+        let (mut lanes, jitter) = fleet.seen_by(&self.lanes.slots);
         let lane = &mut lanes[self.upstream];
         let now = Instant::now();
         let is_first = !self.is_told.swap(true, Ordering::Relaxed);
@@ -387,21 +407,11 @@ impl Place {
             Err(failed) if is_absorbed && is_well && failed.failure.retry_after_ms.is_none() => Cost::Lane,
             Err(failed) => lane.health.failed(failed, self.is_probe, self.taken.at, now, jitter),
         };
-        drop(state);
+        drop(fleet);
         if is_first {
-            self.hand_on();
+            self.lanes.shared.hand_on();
         }
         cost
-    }
-
-    fn hand_on(&self) {
-        if let Some(queue) = self.lanes.queue.get().and_then(Weak::upgrade) {
-            queue.freed();
-        }
-        // All who wait look again, since what they wait for may differ; and one that was refused but does not wait yet
-        // finds the word when it begins to.
-        self.lanes.freed.notify_waiters();
-        self.lanes.freed.notify_one();
     }
 }
 
@@ -429,15 +439,20 @@ impl Drop for Place {
         if self.is_told.load(Ordering::Relaxed) {
             return;
         }
-        let mut state = self.lanes.state();
-        let lane = &mut state.lanes[self.upstream];
         let seen = Seen { how: How::Cancelled, first_byte: None, output_tokens: None, tokens: None };
-        lane.limit.ended(&self.taken, &seen, Instant::now());
-        if self.is_probe {
-            lane.health.abandon_probe();
-        }
-        drop(state);
-        self.hand_on();
+        self.lanes.with(self.upstream, |lane, _| {
+            lane.limit.ended(&self.taken, &seen, Instant::now());
+            if self.is_probe {
+                lane.health.abandon_probe();
+            }
+        });
+        self.lanes.shared.hand_on();
+    }
+}
+
+impl Drop for Lanes {
+    fn drop(&mut self) {
+        self.shared.fleet().leave(&self.slots);
     }
 }
 

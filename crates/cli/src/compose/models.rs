@@ -5,16 +5,18 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use domain::Clock;
 use gateway::{Gateway, ModelsFile};
 use provider::transport::{Limits, Transport};
-use simulate::Vendor;
 
-use super::{environment, simulated};
+use super::{
+    environment,
+    simulated::{self, Simulated},
+};
 
 /// The gateway of a run, with the simulated vendors that live as long as it does.
 pub(crate) struct Models {
     pub(crate) gateway: Arc<Gateway>,
     /// Names of models that are simulated.
     pub(crate) simulated: Vec<String>,
-    _vendors: Vec<Vendor>,
+    _vendors: Vec<Simulated>,
 }
 
 /// Opens the gateway of a models file; files of keys lie relative to `folder`.
@@ -26,7 +28,7 @@ pub(crate) fn open(mut models: ModelsFile, folder: &Path, clock: Arc<dyn Clock>)
         models.channels.iter().map(|(name, channel)| (name.clone(), channel.simulated.is_some())).collect();
     let simulated = models.models.iter().filter(|model| is_simulated.get(&model.channel).copied().unwrap_or(false));
     let simulated = simulated.map(|model| model.name.clone()).collect();
-    let vendors = simulated::start(&mut models)?;
+    let vendors = simulated::start(&mut models, &[])?;
     let resolved = environment::resolve(&models, folder).map_err(|mistakes| {
         let messages: Vec<String> = mistakes.into_iter().map(|mistake| mistake.message).collect();
         crate::exit::ConfigurationError(messages.join("; "))

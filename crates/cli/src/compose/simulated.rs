@@ -1,6 +1,9 @@
 //! The built-in scripted vendor, behind a channel that says `simulated`.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
 
 use gateway::{ModelsFile, Setting};
 use simulate::{Script, Vendor};
@@ -15,20 +18,35 @@ pub(crate) fn script(value: &serde_json::Value) -> Result<Script, (Vec<String>, 
     Ok(script)
 }
 
-/// Starts the vendors of a models file and puts their addresses in place of the scripts.
+/// A simulated vendor that is at work. It ends with the last one who holds it.
+#[derive(Clone)]
+pub(crate) struct Simulated {
+    channel: String,
+    script: serde_json::Value,
+    vendor: Arc<Vendor>,
+}
+
+/// Starts the vendors of a models file and puts their addresses in place of the scripts. Those in `running` whose scripts
+/// are the same go on.
 ///
 /// # Errors
 /// Where a vendor cannot be started.
-pub(crate) fn start(models: &mut ModelsFile) -> anyhow::Result<Vec<Vendor>> {
-    let mut vendors = Vec::new();
+pub(crate) fn start(models: &mut ModelsFile, running: &[Simulated]) -> anyhow::Result<Vec<Simulated>> {
+    let mut all = Vec::new();
     for (name, channel) in &mut models.channels {
         let Some(value) = channel.simulated.take() else { continue };
-        let script = script(&value).map_err(|(_, message)| {
-            crate::exit::ConfigurationError(format!("the script of channel `{name}` cannot be used: {message}"))
-        })?;
-        let vendor = Vendor::start(script, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
-        channel.url = Some(Setting::Literal(vendor.base_url()));
-        vendors.push(vendor);
+        let simulated = match running.iter().find(|old| old.channel == *name && old.script == value) {
+            Some(old) => old.clone(),
+            None => {
+                let script = script(&value).map_err(|(_, message)| {
+                    crate::exit::ConfigurationError(format!("the script of channel `{name}` cannot be used: {message}"))
+                })?;
+                let vendor = Vendor::start(script, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+                Simulated { channel: name.clone(), script: value, vendor: Arc::new(vendor) }
+            }
+        };
+        channel.url = Some(Setting::Literal(simulated.vendor.base_url()));
+        all.push(simulated);
     }
-    Ok(vendors)
+    Ok(all)
 }

@@ -12,6 +12,7 @@ mod commands;
 mod examples;
 mod faults;
 mod formats;
+mod gateway;
 mod main_job;
 mod money;
 mod report;

@@ -5,7 +5,7 @@ use std::{
     ffi::OsStr,
     fmt::Write as _,
     fs,
-    io::{BufRead as _, BufReader, Read as _},
+    io::{BufRead as _, BufReader},
     net::{Ipv4Addr, SocketAddr},
     os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
@@ -373,35 +373,50 @@ pub(crate) fn finish(command: Command) -> Ran {
     Running::of(command).wait()
 }
 
+/// What a process says, line by line as it comes.
+struct Reading {
+    text: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Reading {
+    fn of(pipe: impl std::io::Read + Send + 'static) -> Self {
+        let text = Arc::new(Mutex::new(String::new()));
+        let said = Arc::clone(&text);
+        let mut pipe = BufReader::new(pipe);
+        let reader = std::thread::spawn(move || {
+            let mut line = Vec::new();
+            while pipe.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
+                said.lock().expect("no reader panics").push_str(&String::from_utf8_lossy(&line));
+                line.clear();
+            }
+        });
+        Self { text, reader: Some(reader) }
+    }
+
+    fn so_far(&self) -> String {
+        self.text.lock().expect("no reader panics").clone()
+    }
+
+    fn to_end(&mut self) {
+        self.reader.take().expect("it is read once").join().expect("the reader does not panic");
+    }
+}
+
 /// A process that goes on while the test does other things. Dropped, it is killed.
 pub(crate) struct Running {
     child: Child,
-    stdout: Option<JoinHandle<String>>,
-    stderr: Arc<Mutex<String>>,
-    stderr_reader: Option<JoinHandle<()>>,
+    stdout: Reading,
+    stderr: Reading,
 }
 
 impl Running {
     pub(crate) fn of(mut command: Command) -> Self {
         let spawned = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let mut child = spawned.unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
-        let mut out = child.stdout.take().expect("it was piped");
-        let stdout = std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            out.read_to_end(&mut bytes).expect("standard output can be read");
-            String::from_utf8_lossy(&bytes).into_owned()
-        });
-        let stderr = Arc::new(Mutex::new(String::new()));
-        let said = Arc::clone(&stderr);
-        let mut err = BufReader::new(child.stderr.take().expect("it was piped"));
-        let stderr_reader = std::thread::spawn(move || {
-            let mut line = Vec::new();
-            while err.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
-                said.lock().expect("no reader panics").push_str(&String::from_utf8_lossy(&line));
-                line.clear();
-            }
-        });
-        Self { child, stdout: Some(stdout), stderr, stderr_reader: Some(stderr_reader) }
+        let stdout = Reading::of(child.stdout.take().expect("it was piped"));
+        let stderr = Reading::of(child.stderr.take().expect("it was piped"));
+        Self { child, stdout, stderr }
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -409,7 +424,12 @@ impl Running {
     }
 
     pub(crate) fn said(&self) -> String {
-        self.stderr.lock().expect("no reader panics").clone()
+        self.stderr.so_far()
+    }
+
+    /// What stands on standard output so far.
+    pub(crate) fn printed(&self) -> String {
+        self.stdout.so_far()
     }
 
     /// Waits until `is_so`; panics when the process ends before, or patience does.
@@ -449,10 +469,10 @@ impl Running {
             assert!(begun.elapsed() < PATIENCE, "it does not end:\n{}", self.said());
             std::thread::sleep(Duration::from_millis(2));
         };
-        let stdout = self.stdout.take().expect("it is read once").join().expect("the reader does not panic");
-        self.stderr_reader.take().expect("it is read once").join().expect("the reader does not panic");
+        self.stdout.to_end();
+        self.stderr.to_end();
         let status = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
-        Ran { status, stdout, stderr: self.said() }
+        Ran { status, stdout: self.printed(), stderr: self.said() }
     }
 }
 

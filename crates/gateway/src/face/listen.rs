@@ -46,6 +46,8 @@ const HANDED: usize = 1_024;
 const IDLE: Duration = Duration::from_secs(1);
 /// How long accepting pauses when the system has no room for another connection.
 const NO_ROOM: Duration = Duration::from_millis(50);
+/// How often connections to vendors that are asked no more, as after a change of the configuration, are let go.
+const TIDYING: Duration = Duration::from_mins(1);
 /// How an HTTP/2 connection begins, as far as it must be seen to know. No method of HTTP/1.1 is called so.
 const PREFACE: &[u8] = b"PRI";
 /// How much HTTP/2 clients may have on its way.
@@ -85,6 +87,13 @@ impl Face {
     #[must_use]
     pub fn n_connections(&self) -> usize {
         self.n_open.load(Ordering::Relaxed)
+    }
+
+    /// Returns what tells from anywhere how many connections are open.
+    #[must_use]
+    pub fn counter(&self) -> impl Fn() -> usize + Send + Sync + use<> {
+        let n_open = Arc::clone(&self.n_open);
+        move || n_open.load(Ordering::Relaxed)
     }
 
     /// Takes no more requests, and lets those that are open end.
@@ -182,8 +191,11 @@ async fn take(
     mut stopped: watch::Receiver<Stop>,
 ) {
     let mut connections = tokio::task::JoinSet::new();
+    let mut tidying = tokio::time::interval(TIDYING);
+    tidying.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
+            _ = tidying.tick() => worker.transport.tidy(),
             stream = handed.recv() => {
                 let Some(stream) = stream else { break };
                 let open = Open { load: Arc::clone(&load), n_open: Arc::clone(&n_open) };

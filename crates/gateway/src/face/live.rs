@@ -39,7 +39,7 @@ pub struct Serving {
     pub(super) audience: Arc<dyn Audience>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) log: Option<Arc<AccessLog>>,
-    pub(super) ids: Ids,
+    pub(super) ids: Arc<Ids>,
     pub(super) queue: Arc<Queue>,
     /// By the numbers of routes.
     hedges: Vec<Budget>,
@@ -129,7 +129,7 @@ impl Serving {
             audience: Arc::new(NoAudience),
             metrics: Arc::default(),
             log: None,
-            ids: Ids::new(since.0),
+            ids: Arc::new(Ids::new(since.0)),
             queue,
             hedges: resolved.routes.iter().map(|route| Budget::new(route.hedge)).collect(),
             names: resolved.routes.iter().map(known).collect(),
@@ -151,6 +151,14 @@ impl Serving {
     #[must_use]
     pub fn seen(&self) -> (Arc<Metrics>, Option<Arc<AccessLog>>) {
         (Arc::clone(&self.metrics), self.log.clone())
+    }
+
+    /// Goes on where `before` was: since the same time, with the same counts and log, and with numbers of requests that
+    /// were not given yet.
+    #[must_use]
+    pub fn after(self, before: &Self) -> Self {
+        let (metrics, log) = before.seen();
+        Self { since: before.since, ids: Arc::clone(&before.ids), ..self }.seen_by(metrics, log)
     }
 
     /// Returns when it began to serve. Whoever changes the configuration hands that on to the next one.

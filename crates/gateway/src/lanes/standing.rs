@@ -67,7 +67,8 @@ impl UpstreamStanding {
 impl Lanes {
     /// Returns how all upstreams stand, in the order of the models file.
     pub(crate) fn standing(&self) -> Vec<UpstreamStanding> {
-        let (state, now) = (self.state(), Instant::now());
-        state.lanes.iter().map(|lane| UpstreamStanding::of(lane, now)).collect()
+        let (mut fleet, now) = (self.shared.fleet(), Instant::now());
+        let (lanes, _) = fleet.seen_by(&self.slots);
+        (0..self.slots.len()).map(|upstream| UpstreamStanding::of(&lanes[upstream], now)).collect()
     }
 }

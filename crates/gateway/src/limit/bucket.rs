@@ -66,6 +66,13 @@ impl Bucket {
         self.level = self.level.min(0.0);
     }
 
+    /// Goes on with what `old` holds, or owes. What a larger bucket has room for runs in at its rate, so that no stretch of
+    /// time around the change sees more than the larger of both allows.
+    pub(crate) fn go_on_with(&mut self, mut old: Self, now: Instant) {
+        old.change(self.rate, self.capacity, now);
+        *self = old;
+    }
+
     /// Goes on at another rate and capacity, with what it holds now and there is room for.
     pub(crate) fn change(&mut self, rate: f64, capacity: f64, now: Instant) {
         self.take(0.0, now);

@@ -73,6 +73,8 @@ pub(crate) struct Seen {
 /// The limits of one upstream, and what is taken of them.
 #[derive(Debug)]
 pub(crate) struct Limit {
+    /// What the file says.
+    configured: (MaxInFlight, RateLimits),
     width: Width,
     in_flight: usize,
     per_second: Option<Bucket>,
@@ -93,6 +95,7 @@ impl Limit {
         let second = limits.requests_per_second.map(|Rate(n)| n);
         let a_minute = limits.requests_per_minute.map(|Rate(n)| n / 60.0);
         Self {
+            configured: (width, *limits),
             width: Width::new(width, now),
             in_flight: 0,
             per_second: second.map(|n| Bucket::new(n, 2.0 * n, now)),
@@ -104,6 +107,26 @@ impl Limit {
             service: Average::default(),
             allowed: second.unwrap_or(f64::INFINITY).min(a_minute.unwrap_or(f64::INFINITY)),
         }
+    }
+
+    /// Goes on under other limits: what is in flight and what is left in the buckets stays, as far as there is room.
+    pub(crate) fn change(&mut self, width: MaxInFlight, limits: &RateLimits, now: Instant) {
+        if (width, *limits) == self.configured {
+            return;
+        }
+        let mut new = Self::new(width, limits, now);
+        for (new, old) in [
+            (&mut new.per_second, self.per_second),
+            (&mut new.per_minute, self.per_minute),
+            (&mut new.tokens, self.tokens),
+        ] {
+            if let (Some(new), Some(old)) = (new, old) {
+                new.go_on_with(old, now);
+            }
+        }
+        (self.per_second, self.per_minute, self.tokens) = (new.per_second, new.per_minute, new.tokens);
+        (self.allowed, self.configured) = (new.allowed, (width, *limits));
+        self.width.change(width, now);
     }
 
     fn tokens_of(&self, need: Need) -> f64 {

@@ -57,6 +57,16 @@ impl Width {
         }
     }
 
+    /// Goes on as the file says now. A width that was found out stays where it may.
+    pub(crate) fn change(&mut self, width: MaxInFlight, now: Instant) {
+        match (&mut self.adaptive, width) {
+            (Some(adaptive), MaxInFlight::Adaptive { most, .. }) if adaptive.width <= most as f64 => {
+                adaptive.most = most as f64;
+            }
+            _ => *self = Self::new(width, now),
+        }
+    }
+
     pub(crate) fn places(&self) -> usize {
         self.places
     }

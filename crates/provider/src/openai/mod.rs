@@ -153,6 +153,13 @@ impl OpenAi {
         self.idle
     }
 
+    /// Returns whether both are the same model of the same account at the same place, however it is reached: what its
+    /// vendor counts together.
+    #[must_use]
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        self.endpoint.is_same_place(&other.endpoint) && self.model == other.model && self.key == other.key
+    }
+
     /// Asks once. The body of an answer is that of one that came whole, however it came.
     ///
     /// # Errors

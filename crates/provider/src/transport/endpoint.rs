@@ -91,6 +91,13 @@ impl Endpoint {
         })
     }
 
+    /// Returns whether both lead to the same URL. The way there and the headers may differ.
+    pub(crate) fn is_same_place(&self, other: &Self) -> bool {
+        let (here, there) = (&self.origin, &other.origin);
+        (here.is_tls, &here.host, here.port) == (there.is_tls, &there.host, there.port)
+            && (&self.prefix, &self.query) == (&other.prefix, &other.query)
+    }
+
     /// Adds a header to every request.
     ///
     /// # Errors
