@@ -3,11 +3,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    net::{Ipv4Addr, TcpStream},
     path::{Path, PathBuf},
     process::Command,
 };
 
-use super::{Block, blocks_of, documents, repository, with_examples};
+use super::{Block, blocks_of, documents, free_port, repository, with_examples};
 use crate::story::{Running, Story};
 
 /// The commands of a shell's block: lines, those that go on on the next one as one.
@@ -51,6 +52,11 @@ fn shape_of(line: &str) -> String {
     shape.trim().to_owned()
 }
 
+/// The port of a gateway, where nobody chooses another.
+const GATEWAY: &str = "8787";
+/// The port at which pages have a simulated vendor.
+const VENDOR: &str = "8099";
+
 /// Somebody who reads a page and does what it says, one thing after the other.
 struct Reader {
     story: Story,
@@ -62,6 +68,8 @@ struct Reader {
     behind: Vec<Running>,
     /// Pipelines that no command has named yet, and where they are shown.
     pipelines: BTreeMap<String, String>,
+    /// Where this reader has a gateway and a vendor: pages are followed side by side.
+    ports: [u16; 2],
     n_run: usize,
 }
 
@@ -84,6 +92,7 @@ impl Reader {
             said: Vec::new(),
             behind: Vec::new(),
             pipelines: BTreeMap::new(),
+            ports: [free_port(), free_port()],
             n_run: 0,
         }
     }
@@ -101,7 +110,7 @@ impl Reader {
             ("text", "said") => self.compare(block),
             (_, file) => {
                 let is_new = !self.story.has(file);
-                self.story.write(file, &block.text);
+                self.story.write(file, self.with_own_ports(&block.text));
                 if is_new && block.text.starts_with("version:") {
                     self.pipelines.insert(file.to_owned(), block.place.clone());
                 }
@@ -123,6 +132,7 @@ impl Reader {
             self.exported.push('\n');
             return;
         }
+        let line = &self.at_own_ports(line);
         let foreground = line.strip_suffix('&').map(str::trim_end);
         let mut command = Command::new("sh");
         let exec = if foreground.is_some() { "exec " } else { "" };
@@ -131,13 +141,35 @@ impl Reader {
         let mut running = Running::of(self.story.at_home(command));
         self.n_run += 1;
         if foreground.is_some() {
-            running.until("it says something", |running| !running.said().is_empty());
+            if line.starts_with("tidemill gateway") {
+                let address = (Ipv4Addr::LOCALHOST, self.ports[0]);
+                running.until("it listens", |_| TcpStream::connect(address).is_ok());
+            } else {
+                running.until("it says something", |running| !running.said().is_empty());
+            }
             self.behind.push(running);
             return;
         }
         let ran = running.wait();
         assert_eq!(ran.status, status_of(line), "{place}: `{line}`:\n{}{}", ran.stderr, ran.stdout);
         self.said.extend(ran.stderr.lines().chain(ran.stdout.lines()).map(str::to_owned));
+    }
+
+    fn with_own_ports(&self, text: &str) -> String {
+        let [gateway, vendor] = self.ports.map(|port| port.to_string());
+        text.replace(GATEWAY, &gateway).replace(VENDOR, &vendor)
+    }
+
+    /// Returns a command with this reader's ports in the place of those that the page shows, or does not need to show.
+    fn at_own_ports(&self, line: &str) -> String {
+        let (line, port) = (self.with_own_ports(line), self.ports[0]);
+        if let Some(rest) = line.strip_prefix("tidemill gateway top") {
+            return format!("tidemill gateway top --url http://127.0.0.1:{port}{rest}");
+        }
+        match line.strip_prefix("tidemill gateway --") {
+            Some(rest) => format!("tidemill gateway --port {port} --{rest}"),
+            None => line,
+        }
     }
 
     /// Makes sure that what a page shows is said, but for numbers, times and places.
@@ -183,7 +215,8 @@ fn every_command_of_the_readme_on_an_example_works() {
     let mut reader = Reader::new();
     for block in blocks_of(&repository().join("README.md")).iter().filter(|block| block.language == "sh") {
         for line in commands_of(block) {
-            if line.starts_with("export ") || (line.starts_with("tidemill ") && line.contains("examples/")) {
+            let is_of_an_example = line.starts_with("tidemill ") && line.contains("examples/");
+            if line.starts_with("export ") || is_of_an_example || line.contains(GATEWAY) {
                 reader.run(&block.place, &line);
             }
         }
