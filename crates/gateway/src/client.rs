@@ -41,9 +41,8 @@ impl Gateway {
     /// send. Limits that differ are those of the new configuration from now on.
     #[must_use]
     pub fn successor(&self, resolved: &Resolved, transport: Arc<Transport>, clock: Arc<dyn Clock>) -> Self {
-        let models = resolved.upstreams.iter().map(|upstream| upstream.model.clone()).collect();
-        let lanes = self.lanes.successor(resolved);
-        Self::of(resolved, lanes, Arc::new(Wire { models, transport, clock }))
+        let forward = Arc::new(Wire::new(&resolved.upstreams, transport, clock));
+        Self::of(resolved, self.lanes.successor(resolved), forward)
     }
 
     /// Makes a gateway that sends through `forward`.
