@@ -10,6 +10,7 @@ mod commands;
 mod compose;
 mod config;
 mod control;
+mod dialect;
 mod disk_forecast;
 mod exit;
 #[cfg(debug_assertions)]

@@ -19,6 +19,8 @@ use work::{
 use crate::report::Format;
 
 use budget::BudgetConfig;
+#[cfg(test)]
+pub(crate) use check::read_models;
 pub(crate) use check::{Ready, check, models_file};
 pub(crate) use places::Named;
 pub(crate) use routes::models_of;

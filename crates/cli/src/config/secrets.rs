@@ -33,8 +33,8 @@ static ENTRY_ABOVE: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 
-/// What looks like a key wherever it stands.
-static KEY: LazyLock<Regex> = LazyLock::new(|| regex(r"(?i)\b(?:sk-|bearer\s+)[\w.-]{8,}"));
+/// What looks like a key wherever it stands, and a user with a password, as they stand before the host in a URL.
+static KEY: LazyLock<Regex> = LazyLock::new(|| regex(r#"(?i)\b(?:sk-|bearer\s+)[\w.-]{8,}|[^\s/@:"']+:[^\s/@"']+@"#));
 
 /// Where a key may be found, which is no secret.
 static REFERENCE: LazyLock<Regex> = LazyLock::new(|| regex(r#"^\{?\s*(?:file\s*:|env\s*:\s*["']?([^\s,}"']*)|$)"#));

@@ -1,6 +1,7 @@
 //! Checking a pipeline file with everything it names, so that every mistake is told before anything is asked.
 
 mod asking;
+mod models;
 mod slips;
 
 use std::{
@@ -11,13 +12,12 @@ use std::{
 
 use connect::{FileSource, Place, SourceConfig};
 use domain::ports::Source as _;
-use gateway::{ModelsFile, Setting};
+use gateway::ModelsFile;
 
 use super::{BudgetConfig, Named, Pipeline, StepConfig};
-use crate::{
-    compose::{environment, simulated},
-    config::{self, Diagnostic, Document, Severity},
-};
+use crate::config::{self, Diagnostic, Document, Severity};
+
+pub(crate) use models::{models_file, read_models};
 
 /// What checking brings.
 pub(crate) struct Checked {
@@ -135,90 +135,6 @@ fn read(file: &Path, what: &str) -> anyhow::Result<Vec<u8>> {
 
 fn folder_of(file: &Path) -> &Path {
     file.parent().unwrap_or(Path::new(""))
-}
-
-/// Reads and checks a models file that is given by itself.
-///
-/// # Errors
-/// Where it cannot be read.
-pub(crate) fn models_file(path: &Path) -> anyhow::Result<(Option<ModelsFile>, Vec<Diagnostic>)> {
-    let bytes = read(path, "models")?;
-    let mut diagnostics = Vec::new();
-    let models = read_models(path, &bytes, &mut diagnostics);
-    Ok((models, diagnostics))
-}
-
-/// Reads and checks a models file on its own. No key that was written into it is repeated.
-fn read_models(path: &Path, bytes: &[u8], diagnostics: &mut Vec<Diagnostic>) -> Option<ModelsFile> {
-    let text = String::from_utf8_lossy(bytes);
-    let (models, document, mut found) = config::read::<ModelsFile>(path, &text);
-    let models = match config::decode(path, bytes) {
-        Ok(_) => check_models(path, models, &document, &mut found),
-        Err(diagnostic) => {
-            found = vec![*diagnostic];
-            None
-        }
-    };
-    config::hide_secrets::<ModelsFile>(&document, &mut found);
-    diagnostics.append(&mut found);
-    models
-}
-
-fn check_models(
-    path: &Path,
-    models: Option<ModelsFile>,
-    document: &Document,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Option<ModelsFile> {
-    let models = models?;
-    let mut is_sound = true;
-    let mut resolvable = models.clone();
-    for (name, channel) in &mut resolvable.channels {
-        let Some(script) = channel.simulated.take() else { continue };
-        if channel.url.is_none() {
-            // Only to resolve the rest: the vendor is started by the run.
-            channel.url = Some(Setting::Literal("http://127.0.0.1/v1".to_owned()));
-        } else {
-            channel.simulated = Some(script.clone());
-        }
-        if let Err((path, message)) = simulated::script(&script) {
-            is_sound = false;
-            let mut keys = vec!["channels", name.as_str(), "simulated"];
-            keys.extend(path.iter().map(String::as_str));
-            diagnostics.push(document.error(document.at(&keys), message));
-        }
-    }
-    if let Err(mistakes) = environment::resolve(&resolvable, folder_of(path)) {
-        is_sound = false;
-        for mistake in mistakes {
-            let keys: Vec<&str> = mistake.path.iter().map(String::as_str).collect();
-            let diagnostic = document.error(deepest(document, &keys), mistake.message);
-            diagnostics.push(match mistake.help {
-                Some(help) => diagnostic.help(help),
-                None => diagnostic,
-            });
-        }
-    }
-    for (name, channel) in &models.channels {
-        let Some(Setting::Literal(url)) = &channel.url else { continue };
-        if url.trim_end_matches('/').ends_with("/chat/completions") {
-            let message = "`/chat/completions` is added to the URL, which has it already";
-            let warning = document.warning(document.at(&["channels", name, "url"]), message);
-            diagnostics.push(warning.help("write the base URL, such as `https://api.example.com/v1`"));
-        }
-        let carries_key = models.models.iter().any(|model| model.channel == *name && model.key.is_some());
-        if carries_key && is_open_wire(url) {
-            let message = format!("keys of channel `{name}` travel unencrypted: the URL begins with http://");
-            diagnostics.push(document.warning(document.at(&["channels", name, "url"]), message));
-        }
-    }
-    is_sound.then_some(models)
-}
-
-/// Returns whether others can listen: plain HTTP to anywhere but this machine.
-fn is_open_wire(url: &str) -> bool {
-    url.strip_prefix("http://")
-        .is_some_and(|rest| !["127.", "localhost", "[::1]"].iter().any(|local| rest.starts_with(local)))
 }
 
 /// Returns where the value at `keys` stands, or the nearest one above it.

@@ -58,6 +58,29 @@ pub struct Model {
     pub tokenizer: Option<TokenizerName>,
 }
 
+impl Model {
+    /// Makes a model of which nothing more is said.
+    #[must_use]
+    pub fn new(name: String, channel: String) -> Self {
+        Self {
+            name,
+            aliases: Vec::new(),
+            channel,
+            model: None,
+            key: None,
+            max_in_flight: MaxInFlight::default(),
+            limits: RateLimits::default(),
+            weight: weight(),
+            abilities: AbilitySettings::default(),
+            defaults: BTreeMap::new(),
+            price: None,
+            json: None,
+            timeout: None,
+            tokenizer: None,
+        }
+    }
+}
+
 /// What a model can do. What is not said is assumed to be there, but for `prefill`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

@@ -56,6 +56,15 @@ fn a_key_is_not_repeated_wherever_it_stands() {
 }
 
 #[test]
+fn a_password_in_a_url_is_not_repeated() {
+    for proxy in ["http://me:planted4711@h:1", "me:planted4711@h"] {
+        let (found, _) = told(&model("").replace(" } }", &format!(", prxy: \"{proxy}\" }} }}")));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("prxy") && !found[0].contains("4711"), "{}", found[0]);
+    }
+}
+
+#[test]
 fn what_is_no_key_is_shown_where_it_stands() {
     let (found, _) = told(&model(", key: { env: OPENAI_API_KEY }, wieght: 2, max_in_flight: 0"));
     assert_eq!(found.len(), 2, "{found:?}");
