@@ -62,7 +62,7 @@ impl Fetch {
 
     async fn get(&self, form: &Form) -> anyhow::Result<Bytes> {
         let (headers, body) = (HeaderMap::new(), Payload::from(Bytes::new()));
-        let request = Request { form, headers, body, is_stream: false };
+        let request = Request { form, headers: std::borrow::Cow::Owned(headers), body, is_stream: false };
         let address = self.endpoint.address();
         let reply = self.transport.send(&self.endpoint, request, (Instant::now() + PATIENCE).into()).await;
         let reply = match reply {
