@@ -58,7 +58,6 @@ struct Looked {
     mean: f64,
     least: usize,
     most: usize,
-    #[expect(dead_code, reason = "too much to be told")]
     widths: Widths,
 }
 
