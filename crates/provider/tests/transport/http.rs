@@ -306,7 +306,7 @@ async fn word_of_an_answer_to_come_does_not_stop_a_long_request() {
     });
     let form = chat(&endpoint);
     let body = "x".repeat(32 << 20);
-    let request = Request { form: &form, headers: ::http::HeaderMap::new(), body: body.into(), is_stream: false };
+    let request = Request { form: &form, headers: std::borrow::Cow::default(), body: body.into(), is_stream: false };
     let reply = Transport::default().send(&endpoint, request, soon()).await.unwrap();
     assert_eq!(reply.body, "all of it");
     server.await.unwrap();
