@@ -93,7 +93,8 @@ pub(crate) struct Place {
     /// What it was asked for with.
     pub(crate) need: Need,
     taken: Taken,
-    is_probe: bool,
+    /// Whether it finds out how the upstream is, until that is known.
+    is_probe: AtomicBool,
     is_told: AtomicBool,
 }
 
@@ -232,7 +233,8 @@ impl Lanes {
             }
             let taken = lane.limit.take(need, now);
             let lanes = Arc::clone(self);
-            return Picked::Place(Place { lanes, upstream, need, taken, is_probe, is_told: AtomicBool::new(false) });
+            let (is_probe, is_told) = (AtomicBool::new(is_probe), AtomicBool::new(false));
+            return Picked::Place(Place { lanes, upstream, need, taken, is_probe, is_told });
         }
         let others = instead.map_or(&[][..], |instead| &routes[instead].members[..]);
         let members = &routes[asked].members;
@@ -383,6 +385,15 @@ impl Place {
         self.lanes.with(self.upstream, |lane, _| lane.limit.hint(hints, Instant::now()));
     }
 
+    /// The upstream has begun to answer. Where that was to be found out it is known now, and not only at the end of an
+    /// answer that may take minutes.
+    pub(crate) fn begun(&self) {
+        if self.is_probe.swap(false, Ordering::Relaxed) {
+            self.lanes.with(self.upstream, |lane, _| lane.health.answered());
+            self.lanes.shared.hand_on();
+        }
+    }
+
     /// Tells how the request in this place ended, which frees it; returns who pays where it failed. It is told once.
     pub(crate) fn tell(&self, result: Result<Answered, &Failed>) -> Cost {
         let mut fleet = self.lanes.shared.fleet();
@@ -405,7 +416,10 @@ impl Place {
             }
             // Fewer are sent from now on; as long as that may be all that it takes, those few go on.
             Err(failed) if is_absorbed && is_well && failed.failure.retry_after_ms.is_none() => Cost::Lane,
-            Err(failed) => lane.health.failed(failed, self.is_probe, self.taken.at, now, jitter),
+            Err(failed) => {
+                let is_probe = self.is_probe.load(Ordering::Relaxed);
+                lane.health.failed(failed, is_probe, self.taken.at, now, jitter)
+            }
         };
         drop(fleet);
         if is_first {
@@ -422,6 +436,7 @@ fn seen(taken: &Taken, result: Result<Answered, &Failed>) -> Seen {
             FailureKind::Throttled => How::Throttled,
             FailureKind::Unavailable | FailureKind::Timeout => How::Fault,
             // The request was wrong, or the key: that says nothing about what the upstream can take.
+            FailureKind::Rejected | FailureKind::Unauthorized | FailureKind::ExhaustedCredit => How::TurnedAway,
             _ => How::Cancelled,
         },
     };
@@ -442,7 +457,7 @@ impl Drop for Place {
         let seen = Seen { how: How::Cancelled, first_byte: None, output_tokens: None, tokens: None };
         self.lanes.with(self.upstream, |lane, _| {
             lane.limit.ended(&self.taken, &seen, Instant::now());
-            if self.is_probe {
+            if self.is_probe.load(Ordering::Relaxed) {
                 lane.health.abandon_probe();
             }
         });

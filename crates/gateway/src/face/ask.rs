@@ -13,7 +13,7 @@ use super::{endpoint::Call, guard::Client, live::Serving, problem::Problem};
 use crate::{Need, Session, Wants};
 
 /// Headers that belong to a connection and not to a message (RFC 9110 section 7.6.1), and those that are ours.
-const OURS: [HeaderName; 14] = [
+const OURS: [HeaderName; 15] = [
     header::CONNECTION,
     header::CONTENT_LENGTH,
     header::HOST,
@@ -28,6 +28,7 @@ const OURS: [HeaderName; 14] = [
     // An answer that is packed cannot be watched.
     header::ACCEPT_ENCODING,
     HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
     HeaderName::from_static("x-api-key"),
 ];
 
@@ -87,6 +88,7 @@ impl Ask {
         let class = class(&headers, client, serving)?;
         let session = headers.get(SESSION).map(|value| xxhash(value.as_bytes()));
         let goes_on = headers.get(CONTINUE).is_some_and(|value| value.as_bytes() == b"prefill");
+        drop_named_in_connection(&mut headers);
         for name in OURS {
             headers.remove(name);
         }
@@ -126,15 +128,14 @@ impl Ask {
     pub(super) fn need(&self) -> Need {
         let wants = |scan: &Scan| Wants {
             tools: scan.has_tools,
-            // The word cannot stand so within a text: its quotes would be escaped.
-            vision: memchr::memmem::find(&self.body, b"\"image_url\"").is_some(),
+            vision: shows_image(&self.body),
             schema: scan.wants_schema,
             // How many tokens the request itself has is not known; that its answer needs so many is.
             context: scan.max_tokens.unwrap_or(0),
         };
         let abilities = self.scan.as_ref().map(wants).unwrap_or_default();
         let answer = self.scan.as_ref().and_then(|scan| scan.max_tokens).unwrap_or(0);
-        let tokens = self.body.len() as u64 / 4 + answer;
+        let tokens = (self.body.len() as u64 / 4).saturating_add(answer);
         Need { tokens, session: self.session.map(Session::from), abilities }
     }
 }
@@ -184,11 +185,36 @@ fn scan(body: &Bytes) -> Result<Scan, Problem> {
     Scan::of(text).map_err(|e| not_json(&e.0))
 }
 
+/// Removes the headers that a message itself says belong to its connection (RFC 9110 section 7.6.1).
+pub(super) fn drop_named_in_connection(headers: &mut HeaderMap) {
+    let named = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let named: Vec<HeaderName> =
+        named.flat_map(|names| names.split(',')).filter_map(|n| n.trim().parse().ok()).collect();
+    for name in named {
+        headers.remove(name);
+    }
+}
+
+/// Returns whether a request shows an image: a part of a message says so of itself. A member may be called the same in the
+/// schema of a tool; within a text the quotes would be escaped.
+fn shows_image(body: &[u8]) -> bool {
+    let is_type = |at: usize| {
+        let before = body[..at].trim_ascii_end().strip_suffix(b":");
+        before.is_some_and(|before| before.trim_ascii_end().ends_with(b"\"type\""))
+    };
+    let words: [&[u8]; 2] = [b"\"image_url\"", b"\"input_image\""];
+    words.into_iter().any(|word| memchr::memmem::find_iter(body, word).any(is_type))
+}
+
 fn not_json(what: &str) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "invalid_json", format!("the body of the request is {what}"))
 }
 
 fn may_be_json(headers: &HeaderMap, body: &[u8]) -> bool {
+    // Some clients call every request JSON, also one without a body.
+    if body.is_empty() {
+        return false;
+    }
     let says = headers.get(header::CONTENT_TYPE).map(|value| value.as_bytes());
     match says {
         Some(says) => says.to_ascii_lowercase().starts_with(b"application/json"),
@@ -208,7 +234,8 @@ pub(super) fn multipart_model_at(headers: &HeaderMap, body: &[u8]) -> Option<std
     if !kind.to_ascii_lowercase().starts_with(b"multipart/form-data") {
         return None;
     }
-    let at = memchr::memmem::find(body, b"name=\"model\"")?;
+    // And not the name of a file.
+    let at = memchr::memmem::find_iter(body, b"name=\"model\"").find(|at| !body[..*at].ends_with(b"file"))?;
     let start = at + memchr::memmem::find(&body[at..], b"\r\n\r\n")? + 4;
     let end = start + memchr::memmem::find(&body[start..], b"\r\n")?;
     Some(start..end)

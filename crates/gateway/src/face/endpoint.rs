@@ -3,6 +3,8 @@
 use http::Method;
 use provider::watch::Events;
 
+use super::own;
+
 /// What a client calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Endpoint {
@@ -130,12 +132,28 @@ fn is_read(method: &Method) -> bool {
 fn fits(pattern: &str, path: &str) -> bool {
     let pattern = pattern.trim_start_matches('/').trim_start_matches("v1/");
     // A path that climbs would be another one at the vendor.
-    let climbs = path.split('/').any(|part| part == ".." || part == ".");
-    !climbs
+    !climbs(path)
         && match pattern.strip_suffix('*') {
             Some(before) => path.starts_with(before),
             None => path == pattern,
         }
+}
+
+/// Returns whether a path leads out of where it seems to be, however that is written: servers read `%2e` and `\`, and
+/// some of them read `..;x`, as what it stands for.
+fn climbs(path: &str) -> bool {
+    let mut path = path.to_owned();
+    loop {
+        let part = |part: &str| matches!(part.split(';').next(), Some("." | ".."));
+        if path.split(['/', '\\']).any(part) {
+            return true;
+        }
+        let plain = own::decoded(&path);
+        if plain == path {
+            return false;
+        }
+        path = plain;
+    }
 }
 
 #[cfg(test)]
@@ -154,6 +172,12 @@ mod tests {
             Ok(Endpoint::Model(Call::Passed("/audio/speech?a=1".to_owned())))
         );
         assert_eq!(of(Method::POST, "/v1/rerank"), Ok(Endpoint::Model(Call::Passed("/rerank?a=1".to_owned()))));
+        for climbs in
+            ["%2e%2e/files", "%2E./files", "..%2ffiles", "%252e%252e/files", "..\\files", "..;a=b/files", "./x"]
+        {
+            let path = format!("/v1/audio/{climbs}");
+            assert_eq!(of(Method::POST, &path), Err(NotFound::Path), "{path}");
+        }
         for path in ["/v1/images/generations", "/v1/audio/../models", "/v2/x", "/v1", "/health"] {
             assert_eq!(of(Method::POST, path), Err(NotFound::Path), "{path}");
         }

@@ -7,6 +7,9 @@ use http::{HeaderMap, StatusCode, header::AUTHORIZATION};
 use super::{live::Serving, problem::Problem};
 use crate::FaceKey;
 
+/// What proxies add to the requests of others.
+const FORWARDED: [&str; 4] = ["x-forwarded-for", "forwarded", "x-real-ip", "via"];
+
 /// Who asks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Client {
@@ -43,7 +46,9 @@ impl Client {
     /// # Errors
     /// Where it may not.
     pub(super) fn admin(headers: &HeaderMap, peer: IpAddr, serving: &Serving) -> Result<(), Problem> {
-        if peer.to_canonical().is_loopback() {
+        // Who comes through a proxy on this machine is somewhere else.
+        let is_forwarded = FORWARDED.iter().any(|name| headers.contains_key(*name));
+        if peer.to_canonical().is_loopback() && !is_forwarded {
             return Ok(());
         }
         let key = Self::of(headers, serving).ok().and_then(|client| client.client_key(serving));

@@ -37,6 +37,11 @@ impl Budget {
         let twice = |n: u64| ((n + 1) as f64 <= allowed.max(1.0)).then_some(n + 1);
         self.n_twice.fetch_update(Ordering::Relaxed, Ordering::Relaxed, twice).is_ok()
     }
+
+    /// Gives back what [`Budget::take`] counted.
+    pub(super) fn give_back(&self) {
+        self.n_twice.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[cfg(test)]

@@ -10,34 +10,30 @@ use std::{
     pin::{Pin, pin},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll},
     thread::JoinHandle,
     time::Duration,
 };
 
-use bytes::Bytes;
 use domain::Clock;
 use hyper::{
     Request,
-    body::{Body, Frame, Incoming, SizeHint},
+    body::Incoming,
     server::conn::{http1, http2},
     service::service_fn,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use provider::transport::{Limits, Transport};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{mpsc, watch},
-    time::{Instant, Sleep, sleep_until},
 };
 
 use super::{
-    body::{Broken, FaceBody},
     exchange::{Worker, exchange},
     live::Live,
+    patient::{Busily, Busy, Patient, Pulse},
 };
 
 /// Connections that were accepted and not taken yet by their worker.
@@ -46,8 +42,8 @@ const HANDED: usize = 1_024;
 const IDLE: Duration = Duration::from_secs(1);
 /// How long accepting pauses when the system has no room for another connection.
 const NO_ROOM: Duration = Duration::from_millis(50);
-/// How often connections to vendors that are asked no more, as after a change of the configuration, are let go.
-const TIDYING: Duration = Duration::from_mins(1);
+/// How often connections to upstreams are looked through for those that have waited too long.
+const TIDY: Duration = Duration::from_secs(10);
 /// How an HTTP/2 connection begins, as far as it must be seen to know. No method of HTTP/1.1 is called so.
 const PREFACE: &[u8] = b"PRI";
 /// How much HTTP/2 clients may have on its way.
@@ -191,11 +187,9 @@ async fn take(
     mut stopped: watch::Receiver<Stop>,
 ) {
     let mut connections = tokio::task::JoinSet::new();
-    let mut tidying = tokio::time::interval(TIDYING);
-    tidying.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut tidy = tokio::time::interval(TIDY);
     loop {
         tokio::select! {
-            _ = tidying.tick() => worker.transport.tidy(),
             stream = handed.recv() => {
                 let Some(stream) = stream else { break };
                 let open = Open { load: Arc::clone(&load), n_open: Arc::clone(&n_open) };
@@ -207,6 +201,7 @@ async fn take(
                 });
             }
             Some(_) = connections.join_next() => {}
+            _ = tidy.tick() => worker.transport.tidy(),
         }
     }
     tokio::select! {
@@ -270,11 +265,11 @@ async fn converse_1(
             let worker = Arc::clone(&worker);
             async move {
                 let response = exchange(&worker, peer, request).await;
-                Ok::<_, std::convert::Infallible>(response.map(|body| Busily { body, _busy: busy }))
+                Ok::<_, std::convert::Infallible>(response.map(|body| Busily::new(body, busy)))
             }
         })
     };
-    let io = TokioIo::new(Patient { stream, limit, pulse: Arc::clone(&pulse), timer: None });
+    let io = TokioIo::new(Patient::new(stream, limit, Arc::clone(&pulse)));
     let mut builder = http1::Builder::new();
     builder.max_buf_size(HEAD).half_close(false);
     let mut connection = builder.serve_connection(io, service);
@@ -286,11 +281,10 @@ async fn converse_1(
             _ = &mut connection => return None,
             _ = stopped.wait_for(|stop| *stop != Stop::No) => break,
             () = tokio::time::sleep(IDLE) => {
-                let n = pulse.n_requests.load(Ordering::Relaxed);
-                let is_busy = pulse.is_busy.load(Ordering::Relaxed) || pulse.has_part.load(Ordering::Relaxed);
-                if n == n_seen && n > 0 && !is_busy {
+                let n = pulse.n_requests();
+                if n == n_seen && n > 0 && pulse.is_still() {
                     let parts = connection.into_parts();
-                    return parts.read_buf.is_empty().then(|| parts.io.into_inner().stream);
+                    return parts.read_buf.is_empty().then(|| parts.io.into_inner().into_stream());
                 }
                 n_seen = n;
             }
@@ -326,117 +320,4 @@ async fn until_stopped<C: Future<Output = R>, R>(
     }
     close(connection.as_mut());
     connection.await
-}
-
-/// What is known of a connection from outside of the server that speaks on it.
-#[derive(Debug, Default)]
-struct Pulse {
-    /// Whether a request is being answered.
-    is_busy: AtomicBool,
-    /// Whether a part of a head is here.
-    has_part: AtomicBool,
-    n_requests: AtomicUsize,
-}
-
-/// A request is being answered.
-struct Busy(Arc<Pulse>);
-
-impl Busy {
-    fn new(pulse: &Arc<Pulse>) -> Self {
-        pulse.is_busy.store(true, Ordering::Relaxed);
-        pulse.n_requests.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(pulse))
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.is_busy.store(false, Ordering::Relaxed);
-    }
-}
-
-/// The body of an answer, until whose end the connection is busy.
-struct Busily {
-    body: FaceBody,
-    _busy: Busy,
-}
-
-impl Body for Busily {
-    type Data = Bytes;
-    type Error = Broken;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// A connection whose client may be idle for as long as it likes between two requests, and not within the head of one.
-///
-/// The limit of the server below counts the time between requests as well, and sets a timer for each.
-struct Patient {
-    stream: TcpStream,
-    limit: Duration,
-    pulse: Arc<Pulse>,
-    timer: Option<Pin<Box<Sleep>>>,
-}
-
-impl AsyncRead for Patient {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.pulse.is_busy.load(Ordering::Relaxed) {
-            // What was read is a request by now, or belongs to one.
-            self.pulse.has_part.store(false, Ordering::Relaxed);
-            self.timer = None;
-            return Pin::new(&mut self.stream).poll_read(cx, buffer);
-        }
-        let n_before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        match read {
-            Poll::Ready(Ok(())) if buffer.filled().len() > n_before => {
-                self.pulse.has_part.store(true, Ordering::Relaxed)
-            }
-            Poll::Pending if self.pulse.has_part.load(Ordering::Relaxed) => {
-                let limit = self.limit;
-                let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + limit)));
-                if timer.as_mut().poll(cx).is_ready() {
-                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-                }
-            }
-            _ => {}
-        }
-        read
-    }
-}
-
-impl AsyncWrite for Patient {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
 }

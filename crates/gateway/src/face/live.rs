@@ -210,6 +210,14 @@ impl Serving {
         route.and_then(|route| self.hedges.get(route)).is_some_and(|budget| budget.take(hedge))
     }
 
+    /// A request that was counted was not asked twice after all.
+    pub(super) fn did_not_ask_twice(&self, ask: &Ask) {
+        let route = self.gateway.lanes().route(&ask.model);
+        if let Some(budget) = route.and_then(|route| self.hedges.get(route)) {
+            budget.give_back();
+        }
+    }
+
     /// Gets a place at an upstream that did not break off yet and can go on with an answer, if one is free now.
     pub(super) fn place_to_go_on(&self, ask: &Ask, broken: &[usize]) -> Option<Place> {
         let mut tried = broken.to_vec();

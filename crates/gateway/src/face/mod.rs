@@ -2,7 +2,7 @@
 //!
 //! What happens to one request, in the order of the modules:
 //!
-//! - `listen`: a connection is accepted and handed to the worker with the fewest; HTTP/1.1 or 2 is spoken on it
+//! - `listen`, `patient`: a connection is accepted and handed to the worker with the fewest; HTTP/1.1 or 2 is spoken on it
 //! - `endpoint`, `guard`: what is called, and whether this client may
 //! - `ask`: its body is read and looked through once; the requested name becomes a route
 //! - `relay`: a place is taken, waited for in the line where none is free, and the request passed on; upstreams are asked
@@ -27,6 +27,7 @@ mod log;
 mod metrics;
 mod openapi;
 mod own;
+mod patient;
 mod problem;
 mod relay;
 mod stream;

@@ -130,7 +130,7 @@ impl Serving {
 }
 
 /// Returns a part of a path as it was before it was put into one.
-fn decoded(part: &str) -> String {
+pub(super) fn decoded(part: &str) -> String {
     let hex = |digit: u8| char::from(digit).to_digit(16).and_then(|n| u8::try_from(n).ok());
     let (bytes, mut out, mut at) = (part.as_bytes(), Vec::with_capacity(part.len()), 0);
     while at < bytes.len() {

@@ -163,21 +163,23 @@ pub(super) async fn relay_from(
             }
             Ok(Begins::Pieces { status, headers, front, answering, watch }) => {
                 heed(&asked, &headers, &*worker.clock);
+                asked.begun();
                 let begun = Begun { status, headers, front, answering, watch, place: asked };
                 return Ok(Answered::Begun(Box::new(begun)));
             }
             Err(broken) => broken,
         };
-        broken.tell(&asked);
+        broken.tell(&asked, ask);
         let Broken { failed, own } = *broken;
         account.failed(failed.failure.kind, own.as_ref().map(|own| own.status));
         if !is_upstreams_own(failed.failure.kind) {
             return Err(refused(way, &failed.failure, own));
         }
         tried.push(upstream);
+        // A place that nobody uses would cost the upstream's rates.
         let may_another_help = Instant::now() < ask.deadline;
-        match serving.another(ask, &tried) {
-            Picked::Place(next) if may_another_help => {
+        match may_another_help.then(|| serving.another(ask, &tried)) {
+            Some(Picked::Place(next)) => {
                 account.failed_over();
                 place = next;
             }
@@ -209,12 +211,18 @@ async fn raced(
     if let Ok((place, began)) = timeout(hedge.after, &mut first).await {
         return Raced { place, began, beaten: None };
     }
-    let second = match serving.another(ask, &[upstream]) {
-        Picked::Place(place) if serving.may_ask_twice(ask, hedge) => place,
-        _ => {
-            let (place, began) = first.await;
-            return Raced { place, began, beaten: None };
+    // A place is asked for last: one that is not used would be held until the first ends.
+    let second = match serving.may_ask_twice(ask, hedge).then(|| serving.another(ask, &[upstream])) {
+        Some(Picked::Place(place)) => Some(place),
+        Some(_) => {
+            serving.did_not_ask_twice(ask);
+            None
         }
+        None => None,
+    };
+    let Some(second) = second else {
+        let (place, began) = first.await;
+        return Raced { place, began, beaten: None };
     };
     account.n_attempts += 1;
     serving.audience.hedged(upstream);
@@ -227,7 +235,7 @@ async fn raced(
         // The other one is dropped, which calls it off.
         return Raced { place, began, beaten: None };
     };
-    broken.tell(&place);
+    broken.tell(&place, ask);
     serving.audience.failed(place.upstream, broken.failed.failure.kind);
     let beaten = Some(place.upstream);
     drop(place);
@@ -237,11 +245,18 @@ async fn raced(
 
 impl Broken {
     /// Tells the lanes how it failed.
-    fn tell(&self, place: &Place) {
+    fn tell(&self, place: &Place, ask: &Ask) {
         if let Some(hints) = &self.failed.hints {
             place.hint(hints);
         }
-        place.tell(Err(&self.failed));
+        let Failed { failure, .. } = &self.failed;
+        if failure.kind == FailureKind::Unauthorized && matches!(ask.call, Call::Passed(_)) {
+            // Keys are often good for answers and not for files, or sound: that makes them no bad keys.
+            let rejected = Failure::new(FailureKind::Rejected, failure.message.clone());
+            place.tell(Err(&Failed { failure: rejected, ..self.failed.clone() }));
+        } else {
+            place.tell(Err(&self.failed));
+        }
     }
 }
 
@@ -453,6 +468,7 @@ fn is_openai_shaped(body: &[u8]) -> bool {
 
 /// Returns those headers of an answer that a client may see.
 fn passed_on(mut headers: HeaderMap) -> HeaderMap {
+    ask::drop_named_in_connection(&mut headers);
     for name in &THEIRS {
         headers.remove(name);
     }

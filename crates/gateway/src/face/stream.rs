@@ -136,8 +136,11 @@ impl Forwarding {
             let mut words = Watch::new(Events::Choices, 1);
             front.iter().for_each(|piece| words.look(piece, &mut |data| so_far.add(data)));
         }
-        for piece in front {
-            let piece = self.held_back(piece);
+        // The watch has seen all of it, so it is cut where it must be as one piece.
+        let mut front = front;
+        let front = if front.len() > 1 { Some(front.make_contiguous().concat().into()) } else { front.pop_front() };
+        if let Some(front) = front {
+            let piece = self.held_back(front);
             self.front.push_back(piece);
         }
         if let Some(account) = &mut self.account {
@@ -379,6 +382,8 @@ impl Forwarding {
             self.front.push_back(Bytes::from_static(b"\n\n"));
         }
         self.front.push_back(told.into());
+        // The silence of the one that broke off is not that of the next.
+        self.idle_limit = Duration::MAX;
         self.state = State::Waiting(Box::pin(async move {
             let relayed = relay::relay_from(place, &serving, &worker, &ask, &mut account).await;
             (relayed, account)

@@ -137,3 +137,23 @@ async fn a_named_model_is_waited_for_unless_the_name_is_a_wish() {
     assert!(matches!(lanes.pick("a", &[], Need::default()), Picked::NotBefore(_)));
     assert_eq!(pick(&lanes, "c", Need::default()).upstream, 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_is_well_as_soon_as_it_begins_to_answer() {
+    let alone = file(json!([{ "name": "a", "channel": "c" }]), json!({}));
+    let lanes = lanes_of(&alone);
+    let unreached = provider::Failed::from(provider::transport::TransportError::Connect {
+        to: "h:80".to_owned(),
+        cause: "refused".to_owned(),
+    });
+    pick(&lanes, "a", Need::default()).tell(Err(&unreached));
+    tokio::time::advance(Duration::from_secs(3)).await;
+    let probe = pick(&lanes, "a", Need::default());
+    assert!(matches!(lanes.pick("a", &[], Need::default()), Picked::NotBefore(_)), "one finds out");
+    probe.begun();
+    let other = pick(&lanes, "a", Need::default());
+    // That the first is called off says nothing any more.
+    drop(probe);
+    other.tell(Ok(Answered::default()));
+    pick(&lanes, "a", Need::default());
+}

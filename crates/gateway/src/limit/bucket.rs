@@ -31,6 +31,11 @@ impl Bucket {
         Self { rate, capacity, level: capacity, at: now }
     }
 
+    /// Returns what it holds when it is full; at least 1.
+    pub(crate) fn capacity(&self) -> f64 {
+        self.capacity
+    }
+
     fn level(&self, now: Instant) -> f64 {
         let ran_in = now.saturating_duration_since(self.at).as_secs_f64() * self.rate;
         (self.level + ran_in).min(self.capacity)

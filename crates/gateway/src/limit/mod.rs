@@ -22,6 +22,9 @@ use provider::Hints;
 use vendor::Vendor;
 use width::Width;
 
+/// More tokens than any request is believed to use.
+const TOKENS_MOST: f64 = 1e7;
+
 /// Whether there is room for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Room {
@@ -53,6 +56,8 @@ pub(crate) enum How {
     Throttled,
     /// It failed, or was silent for too long.
     Fault,
+    /// It was turned away for what it is.
+    TurnedAway,
     /// Nobody waited for the end, or it was never sent.
     Cancelled,
 }
@@ -129,8 +134,11 @@ impl Limit {
         self.width.change(width, now);
     }
 
+    /// Returns how many tokens are taken for a request: no more than a minute has. An estimate may be far beyond what will be
+    /// used, where images or an answer without end are asked for, and what is owed for it nobody else could use.
     fn tokens_of(&self, need: Need) -> f64 {
-        (need.tokens as f64 + self.surplus.mean().unwrap_or(0.0)).max(1.0)
+        let most = self.tokens.map_or(TOKENS_MOST, |bucket| bucket.capacity());
+        (need.tokens as f64 + self.surplus.mean().unwrap_or(0.0)).clamp(1.0, most)
     }
 
     /// Returns whether a request may be sent now, and if not, when.
@@ -188,7 +196,7 @@ impl Limit {
                 tokens as f64
             }
             // It was turned away at the door.
-            (How::Throttled, None) => 0.0,
+            (How::Throttled | How::TurnedAway, None) => 0.0,
             (How::Answered | How::Fault | How::Cancelled, None) => taken.tokens,
         };
         if let Some(bucket) = &mut self.tokens {

@@ -99,9 +99,9 @@ impl Width {
                 adaptive.failed(sent, now);
                 false
             }
-            How::Cancelled => false,
+            How::TurnedAway | How::Cancelled => false,
         };
-        self.places = (adaptive.width as usize).max(1);
+        self.places = adaptive.places() as usize;
         is_answered_to
     }
 }
@@ -206,6 +206,16 @@ impl Adaptive {
         }
     }
 
+    /// How many may be in flight: a part of a place is none.
+    fn places(&self) -> f64 {
+        self.width.floor().max(1.0)
+    }
+
+    /// What is tried when more is: at least one place, or a small width would never try anything.
+    fn more(&self) -> f64 {
+        (self.base * MORE).max(self.base + 1.0).min(self.most)
+    }
+
     fn hold(&mut self, width: f64, held: Option<Level>, now: Instant) {
         self.base = width.clamp(1.0, self.most);
         self.width = self.width.min(self.base);
@@ -250,7 +260,7 @@ impl Adaptive {
     }
 
     fn answered(&mut self, sent: Instant, level: Level, in_flight: f64, now: Instant) {
-        let is_used_up = in_flight >= self.width * USED_UP;
+        let is_used_up = in_flight >= self.places() * USED_UP;
         // Where more are in flight than it is wide, it has just become narrower.
         if is_used_up && in_flight <= self.width + 1.0 {
             self.grow(now);
@@ -289,7 +299,7 @@ impl Adaptive {
                 (pace, slope.min(self.round.from * 2.0))
             }
             Phase::Hold { .. } => (1.0, self.base),
-            Phase::More { .. } => (MORE - 1.0, self.base * MORE),
+            Phase::More { .. } => (MORE - 1.0, self.more()),
             Phase::Less { .. } | Phase::Shrunk { .. } => return,
         };
         let to = to.min(self.most);
@@ -309,7 +319,7 @@ impl Adaptive {
                 self.judge_hold(since, held, n_slow, seen, now);
             }
             Phase::Hold { .. } => {}
-            Phase::More { held } if self.width >= (self.base * MORE).min(self.most) => {
+            Phase::More { held } if self.width >= self.more() => {
                 if seen.is_beyond(held, CHANCE_TRYING) {
                     self.hold(self.base, Some(held), now);
                 } else {

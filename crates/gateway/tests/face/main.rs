@@ -1,6 +1,7 @@
 //! The HTTP face, before vendors on loopback that are written byte by byte.
 
 mod choosing;
+mod hostile;
 mod seeing;
 mod vendor;
 

@@ -38,14 +38,19 @@ const ROWS: &[Row] = &[
     Row { statuses: &[(402, 402)], words: &[], kind: FailureKind::ExhaustedCredit },
     // https://platform.openai.com/docs/guides/error-codes: rate limit reached; RFC 6585 section 4.
     Row { statuses: &[(429, 429)], words: &[], kind: FailureKind::Throttled },
+    // https://openrouter.ai/docs/api-reference/errors: 403, "your chosen model requires moderation and your input was
+    // flagged". That is about one request; a key that was taken for bad would be lost for all others.
+    Row { statuses: &[(403, 403)], words: &["moderation", "flagged"], kind: FailureKind::Rejected },
     // The same page: 401 invalid authentication, 403 country or region not supported.
     Row { statuses: &[(401, 401), (403, 403)], words: &[], kind: FailureKind::Unauthorized },
     // RFC 9110 section 15.5.9: the server gave up waiting for the request; asking again may help.
     Row { statuses: &[(408, 408)], words: &[], kind: FailureKind::Timeout },
     // https://platform.openai.com/docs/guides/error-codes/python-library-error-types: BadRequestError (400),
-    // NotFoundError (404), UnprocessableEntityError (422); RFC 9110: 405 method, 413 too large, 415 media type.
+    // NotFoundError (404), UnprocessableEntityError (422); RFC 9110 sections 15.5.6 to 15.5.18, RFC 6585 section 5: the
+    // method, a condition, the length, the type, the range, the headers. Whoever asks for these could else make an
+    // upstream look ill.
     Row {
-        statuses: &[(400, 400), (404, 405), (413, 413), (415, 415), (422, 422)],
+        statuses: &[(400, 400), (404, 406), (410, 417), (422, 422), (431, 431)],
         words: &[],
         kind: FailureKind::Rejected,
     },

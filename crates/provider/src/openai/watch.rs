@@ -10,7 +10,8 @@ use memchr::memmem::Finder;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// The longest line that is kept when it comes in parts. What is longer is passed on all the same, and not looked at.
+/// The longest line that is kept when it comes in parts. What is longer is passed on all the same, and only its beginning
+/// is looked at.
 const LINE_MOST: usize = 1 << 20;
 
 static FINISH: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"finish_reason\":"));
@@ -81,10 +82,12 @@ impl Watch {
                 continue;
             }
             let mut whole = std::mem::take(&mut self.line);
-            whole.extend_from_slice(line);
-            if !std::mem::take(&mut self.is_line_too_long) {
-                self.take(&whole, each);
+            if !self.is_line_too_long {
+                whole.extend_from_slice(line);
             }
+            // The beginning of one that is too long tells at least what it is.
+            self.is_line_too_long = false;
+            self.take(&whole, each);
             whole.clear();
             // The next line that comes in parts finds the room of this one.
             self.line = whole;
@@ -111,11 +114,10 @@ impl Watch {
         }
         match self.events {
             Events::Choices => {
-                if let Some(value) = value_behind(&FINISH, data)
-                    && !value.starts_with(b"null")
-                {
-                    self.n_finished += 1;
-                }
+                // Some vendors put several choices into one event, and some an empty reason into every one.
+                let reasons = FINISH.find_iter(data).map(|at| data[at + FINISH.needle().len()..].trim_ascii_start());
+                let is_reason = |value: &&[u8]| !value.starts_with(b"null") && !value.starts_with(b"\"\"");
+                self.n_finished += reasons.filter(is_reason).count();
                 if let Some(value) = value_behind(&USAGE, data)
                     && value.starts_with(b"{")
                 {
@@ -369,6 +371,26 @@ mod tests {
         check(r#"{"type":"response.created","response":{}}"#, Kind::Opening);
         check(r#"{"sequence_number":4,"type":"response.output_text.delta","delta":"a"}"#, Kind::Content);
         check(r#"{"type":"response.failed","response":{}}"#, Kind::Error);
+    }
+
+    #[test]
+    fn an_empty_reason_is_none_and_several_choices_may_end_in_one_event() {
+        let (watch, _) =
+            watched("data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"\"}]}\n\n", 50);
+        assert!(!watch.is_whole());
+        let mut watch = Watch::new(Events::Choices, 2);
+        let both = "data: {\"choices\":[{\"index\":0,\"finish_reason\":\"stop\"},{\"index\":1,\"finish_reason\":\"stop\"}]}\n\n";
+        watch.look(both.as_bytes(), &mut |_| {});
+        assert!(watch.is_whole());
+    }
+
+    #[test]
+    fn the_last_event_of_a_response_with_images_is_known_by_its_beginning() {
+        let mut watch = Watch::new(Events::Responses, 1);
+        let image = "x".repeat(3 << 20);
+        let event = format!("data: {{\"type\":\"response.completed\",\"response\":{{\"output\":[\"{image}\"]}}}}\n\n");
+        event.as_bytes().chunks(16 << 10).for_each(|piece| watch.look(piece, &mut |_| {}));
+        assert!(watch.is_whole() && watch.is_between_events() && watch.line.len() <= LINE_MOST);
     }
 
     #[test]

@@ -138,7 +138,8 @@ impl Endpoint {
     /// # Errors
     /// Where the path would not be one.
     pub fn path(&self, rest: &str) -> Result<PathAndQuery, EndpointError> {
-        let query = self.query.as_ref().map_or(String::new(), |query| format!("?{query}"));
+        let mark = if rest.contains('?') { '&' } else { '?' };
+        let query = self.query.as_ref().map_or(String::new(), |query| format!("{mark}{query}"));
         let path = format!("{}{rest}{query}", self.prefix);
         PathAndQuery::try_from(path).map_err(|_| EndpointError(format!("`{rest}` cannot stand in a URL")))
     }
@@ -206,6 +207,8 @@ mod tests {
         check("http://[::1]:8000/v1/", "[::1]:8000", "/v1/chat");
         check("http://[::1]/v1/", "[::1]:80", "/v1/chat");
         check(" https://host/a/b?api-version=2024-10-21 ", "host:443", "/a/b/chat?api-version=2024-10-21");
+        let endpoint = Endpoint::parse("https://host/a?api-version=1").unwrap();
+        assert_eq!(endpoint.path("/files?limit=2").unwrap().as_str(), "/a/files?limit=2&api-version=1");
         for url in
             ["", "api.example.com/v1", "/v1", "ftp://host", "https://", "http://h:0", "http://h:99999", "http://h:"]
         {

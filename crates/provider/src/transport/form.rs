@@ -131,6 +131,10 @@ impl Request<'_> {
         message
     }
 
+    pub(super) fn is_head(&self) -> bool {
+        self.form.method == Method::HEAD
+    }
+
     pub(super) fn at_once(&self) -> usize {
         if self.is_stream { STREAM } else { WHOLE }
     }

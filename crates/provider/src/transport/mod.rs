@@ -137,11 +137,17 @@ impl Transport {
         let behind = request.behind();
         let parts = request.parts(&behind);
         let parts = parts.as_slice();
+        let answering = |head, mut connection: Connection| {
+            if request.is_head() {
+                connection.has_no_body();
+            }
+            Answering::new(head, connection, Arc::clone(&pool), limit)
+        };
         if fresh.is_none()
             && let Some(mut connection) = pool.take()
         {
             match connection.exchange(parts, request.at_once()).await {
-                Ok(head) => return Ok(Answering::new(head, connection, pool, limit)),
+                Ok(head) => return Ok(answering(head, connection)),
                 Err(Lost::Unsent) => {}
                 Err(Lost::Sent(error)) => return Err(error),
             }
@@ -153,7 +159,7 @@ impl Transport {
         };
         let mut connection = Connection::new(stream);
         match connection.exchange(parts, request.at_once()).await {
-            Ok(head) => Ok(Answering::new(head, connection, pool, limit)),
+            Ok(head) => Ok(answering(head, connection)),
             Err(Lost::Unsent) => Err(error::cut()),
             Err(Lost::Sent(error)) => Err(error),
         }

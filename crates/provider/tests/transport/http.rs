@@ -288,3 +288,26 @@ async fn who_drops_an_answer_calls_the_request_off() {
     drop(answering);
     assert_eq!(server.await.unwrap(), 0, "the vendor hears that nobody listens");
 }
+
+#[tokio::test]
+async fn word_of_an_answer_to_come_does_not_stop_a_long_request() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = Endpoint::parse(&format!("http://{}/v1", listener.local_addr().unwrap())).unwrap();
+    let server = tokio::spawn(async move {
+        let (mut tcp, _) = listener.accept().await.unwrap();
+        tcp.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.unwrap();
+        // Meanwhile the client can write no more.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let (mut n, mut some) = (0, vec![0; 1 << 20]);
+        while n < 32 << 20 {
+            n += tcp.read(&mut some).await.unwrap();
+        }
+        tcp.write_all(answer("all of it").as_bytes()).await.unwrap();
+    });
+    let form = chat(&endpoint);
+    let body = "x".repeat(32 << 20);
+    let request = Request { form: &form, headers: std::borrow::Cow::default(), body: body.into(), is_stream: false };
+    let reply = Transport::default().send(&endpoint, request, soon()).await.unwrap();
+    assert_eq!(reply.body, "all of it");
+    server.await.unwrap();
+}

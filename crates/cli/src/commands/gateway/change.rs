@@ -18,11 +18,14 @@ pub(super) fn told(old: &Opened, new: &Opened) -> Vec<String> {
     });
     let changed: Vec<&str> = changed.map(|(name, _)| *name).collect();
     let mut lines = Vec::new();
-    for (what, names) in [("models added: ", added), ("models removed: ", removed), ("models changed: ", changed)] {
+    let mut tell = |names: &[&str], told: fn(String) -> String| {
         if !names.is_empty() {
-            lines.push(format!("{what}{}", listed(&names)));
+            lines.push(told(listed(names)));
         }
-    }
+    };
+    tell(&added, |names| format!("models added: {names}"));
+    tell(&removed, |names| format!("models removed: {names}"));
+    tell(&changed, |names| format!("models changed: {names}"));
     // What is compared is never shown: it is all that a file says, but for keys, which are compared by themselves.
     let names = |it: &Opened| format!("{:?} {:?}", it.models.routes, it.models.names);
     if names(old) != names(new) {

@@ -255,6 +255,18 @@ fn a_width_that_is_not_used_does_not_grow_and_a_fixed_one_never_changes() {
     assert_eq!((seen.least, seen.most), (70, 70));
 }
 
+#[test]
+fn a_width_that_had_to_become_small_becomes_wide_again() {
+    for few in [1, 2, 3, 5, 6] {
+        let mut sim = Sim::new(vendor(64, false, Some(few)), AUTO, Lengths::Alike, 1);
+        sim.look(60);
+        sim.vendor.most = Some(64);
+        sim.look(60);
+        let held = sim.look(30);
+        assert!(held.mean >= 48.0, "after {few}: {held:?}");
+    }
+}
+
 /// The width after requests of one burst, sent at the same time, ended so one after the other.
 fn after(how: How, n: usize) -> (usize, Vec<bool>) {
     let now = Instant::now();

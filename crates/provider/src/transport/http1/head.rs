@@ -11,6 +11,9 @@ use super::{super::error::TransportError, body::Body};
 /// More headers than anybody sends.
 const N_HEADERS: usize = 256;
 
+/// The longest word that an answer will come; what is longer is left to whoever reads heads.
+const WORD_MOST: usize = 16 * 1024;
+
 /// The head of an answer.
 #[derive(Debug)]
 pub(in super::super) struct Head {
@@ -77,6 +80,20 @@ pub(super) fn read(bytes: &mut BytesMut) -> Result<Option<Head>, TransportError>
         bytes.advance(length);
         return Ok(Some(Head { status, headers: map, body, may_stay: may_stay && is_plain }));
     }
+}
+
+/// Passes over what only says that an answer will come, and returns whether nothing else was read, or only a part of such
+/// a word.
+pub(super) fn is_only_word(bytes: &mut BytesMut) -> bool {
+    let begins = |bytes: &[u8]| {
+        let word = b"HTTP/1.1 1";
+        bytes.starts_with(word) || word.starts_with(bytes)
+    };
+    while begins(bytes) {
+        let Some(end) = memchr::memmem::find(bytes, b"\r\n\r\n") else { return bytes.len() <= WORD_MOST };
+        bytes.advance(end + 4);
+    }
+    bytes.is_empty()
 }
 
 /// Tells how the end of the body is found, as RFC 9112 section 6.3 says.
@@ -155,6 +172,17 @@ mod tests {
         for text in ["<html>\r\n\r\n", "HTTP/1.1 2x0 OK\r\n\r\n", "HTTP/1.1 101 Now\r\nupgrade: x\r\n\r\n"] {
             assert!(matches!(parsed(text), Err(TransportError::Protocol(_))), "{text}");
         }
+    }
+
+    #[test]
+    fn word_of_an_answer_to_come_does_not_end_a_request() {
+        let word = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nlink: x\r\n\r\n";
+        for cut in 1..=word.len() {
+            assert!(is_only_word(&mut BytesMut::from(&word[..cut])), "{cut}");
+        }
+        let mut bytes = BytesMut::from(format!("{word}HTTP/1.1 413 No\r\n").as_str());
+        assert!(!is_only_word(&mut bytes));
+        assert_eq!(bytes, "HTTP/1.1 413 No\r\n");
     }
 
     #[test]

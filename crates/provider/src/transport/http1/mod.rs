@@ -101,12 +101,12 @@ impl Connection {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(n)) => *written += n,
                 Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
-                Poll::Pending => {
-                    return match ready!(self.stream.poll_fill(cx, &mut self.read, READ))? {
-                        0 => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
-                        _ => Poll::Ready(Ok(())),
-                    };
-                }
+                Poll::Pending => match ready!(self.stream.poll_fill(cx, &mut self.read, READ))? {
+                    0 => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                    // Word that an answer will come is none: the vendor still waits for the rest.
+                    _ if head::is_only_word(&mut self.read) => {}
+                    _ => return Poll::Ready(Ok(())),
+                },
             }
         }
     }
@@ -172,6 +172,11 @@ impl Connection {
         }
         self.body = Body::Ended;
         Poll::Ready(Ok(self.read.split_to(left).freeze()))
+    }
+
+    /// Notes that the answer is one to `HEAD`: its headers tell of a body that does not come.
+    pub(super) fn has_no_body(&mut self) {
+        self.body = Body::Ended;
     }
 
     /// Returns how long the body is that is still to come, where that was announced.

@@ -52,11 +52,12 @@ pub(super) async fn exchange(
         Err(e) => return Err((place.id, Lost { is_unprocessed: true, ..lost(&e) })),
     };
     let (mut answer, mut is_request_sent) = (pin!(answer), body.is_empty());
+    let mut is_sending = !is_request_sent;
     let mut sending = pin!(send(upload, body));
     let answer = poll_fn(|cx| {
         // A server may answer before it has taken all; then what it says counts, and no more is sent.
-        if !is_request_sent && let Poll::Ready(Ok(())) = sending.as_mut().poll(cx) {
-            is_request_sent = true;
+        if is_sending && let Poll::Ready(sent) = sending.as_mut().poll(cx) {
+            (is_sending, is_request_sent) = (false, sent.is_ok());
         }
         answer.as_mut().poll(cx)
     });
