@@ -398,7 +398,7 @@ impl Reading {
         self.text.lock().expect("no reader panics").clone()
     }
 
-    fn to_end(&mut self) {
+    fn drain(&mut self) {
         self.reader.take().expect("it is read once").join().expect("the reader does not panic");
     }
 }
@@ -469,8 +469,8 @@ impl Running {
             assert!(begun.elapsed() < PATIENCE, "it does not end:\n{}", self.said());
             std::thread::sleep(Duration::from_millis(2));
         };
-        self.stdout.to_end();
-        self.stderr.to_end();
+        self.stdout.drain();
+        self.stderr.drain();
         let status = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
         Ran { status, stdout: self.printed(), stderr: self.said() }
     }

@@ -86,7 +86,6 @@ impl Face {
     }
 
     /// Returns what tells from anywhere how many connections are open.
-    #[must_use]
     pub fn counter(&self) -> impl Fn() -> usize + Send + Sync + use<> {
         let n_open = Arc::clone(&self.n_open);
         move || n_open.load(Ordering::Relaxed)

@@ -1,5 +1,7 @@
 //! The HTTP face, before vendors on loopback that are written byte by byte.
 
+#![expect(clippy::unwrap_used, reason = "the houses of tests are built as tests are")]
+
 mod choosing;
 mod hostile;
 mod seeing;

@@ -12,7 +12,7 @@ use crate::{
 pub(super) fn print(tried: &[Tried], asks: bool) {
     let word = |word: &str| phrase(word).into_owned();
     let yes_or_no = |is: Option<bool>| is.map_or("-".to_owned(), |is| word(if is { "yes" } else { "no" }));
-    let mut rows = vec![["model", "channel", "reached", "key", "listed", "answers"].map(|title| word(title)).to_vec()];
+    let mut rows = vec![["model", "channel", "reached", "key", "listed", "answers"].map(word).to_vec()];
     rows.extend(tried.iter().map(|one| {
         let reached = one.reached.map_or_else(|| word("no"), |took| word(&format!("{} ms", took.as_millis())));
         let key = if one.key == Key::Unknown { "-".to_owned() } else { word(one.key.word()) };
