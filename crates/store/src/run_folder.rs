@@ -9,6 +9,10 @@ use std::{
 
 use rustix::fs::FlockOperation;
 
+/// How often the lock is tried, and the pause between two tries.
+const LOOKS: u32 = 20;
+const A_LOOK: std::time::Duration = std::time::Duration::from_millis(5);
+
 /// Why a run's folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RunFolderError {
@@ -139,10 +143,19 @@ impl RunFolder {
     ///
     /// # Errors
     /// [`RunFolderError::Locked`] where another process has it.
+    #[expect(clippy::disallowed_methods, reason = "a lock of the system that is waited for cannot be given up again")]
     pub fn lock(&self) -> Result<RunLock, RunFolderError> {
-        match self.try_lock()? {
-            Locked::ByUs(lock) => Ok(lock),
-            Locked::ByOther(pid) => Err(RunFolderError::Locked { id: self.id(), pid }),
+        let mut n_tries = 0;
+        loop {
+            match self.try_lock()? {
+                Locked::ByUs(lock) => return Ok(lock),
+                // Who only looks whether somebody works on the run has it for a moment.
+                Locked::ByOther(_) if n_tries < LOOKS => {
+                    n_tries += 1;
+                    std::thread::sleep(A_LOOK);
+                }
+                Locked::ByOther(pid) => return Err(RunFolderError::Locked { id: self.id(), pid }),
+            }
         }
     }
 
@@ -230,5 +243,26 @@ mod tests {
         assert!(error.contains("`r1`") && error.contains(&std::process::id().to_string()), "{error}");
         drop(lock);
         folder.lock().unwrap();
+    }
+
+    #[test]
+    fn who_only_looks_whether_somebody_works_on_a_run_stops_nobody() {
+        let state = tempfile::tempdir().unwrap();
+        let folder = RunFolder::new(state.path(), "r1");
+        folder.create().unwrap();
+        let looked = folder.try_lock().unwrap();
+        let (ready, go) = std::sync::mpsc::sync_channel(0);
+        let looker = std::thread::spawn(move || {
+            ready.send(()).unwrap();
+            // As long as a look may take on a machine that is busy.
+            let until = std::time::Instant::now() + A_LOOK;
+            while std::time::Instant::now() < until {
+                std::thread::yield_now();
+            }
+            drop(looked);
+        });
+        go.recv().unwrap();
+        folder.lock().unwrap();
+        looker.join().unwrap();
     }
 }

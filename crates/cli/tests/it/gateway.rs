@@ -85,7 +85,7 @@ fn a_changed_file_is_served_without_a_restart_and_a_mistaken_one_is_not() {
     let story = Story::of("");
     let vendor = story.vendor.address();
     let mut gateway = Gateway::start(&story, []);
-    assert_eq!((gateway.models(), gateway.ask("b").0), (vec!["model".to_owned()], 404));
+    assert_eq!((gateway.models(), gateway.ask("b").0), (vec!["model".to_owned(), "auto".to_owned()], 404));
 
     // As editors do it: another file is put in its place.
     story.write("models.new", file(vendor, "  - { name: model, channel: vendor }\n  - { name: b, channel: vendor }\n"));
