@@ -169,7 +169,7 @@ fn mistakes_in_files_are_told_in_chinese() {
         (", key: { env: NO_KEY }", "环境变量 `NO_KEY` 没有设置"),
         (", key: { file: no.txt }", "无法读取密钥文件 `no.txt`"),
         (", key: sk-0123456789abcdef", "不能写在文件里"),
-        (", max_in_flight: 0", "`models[0].max_in_flight`"),
+        (", weight: heavy", "`models[0].weight`"),
         (", price: { prompt: 1, completion: 2, currency: yuan }", "不是货币代码"),
     ] {
         story.models(more);
