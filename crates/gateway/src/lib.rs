@@ -11,6 +11,7 @@
 //! - `config`, `resolve`: what the models file says, and what comes of it
 //! - `names`: from a requested name to a route; `need`: what a request needs of the one who answers it
 //! - `client`: the port; `reserve` before a request, `complete` with it
+//! - `face`: OpenAI's wire format before all of it, for clients that are not in this process
 //! - `queue`: the waiting line before the lanes, for the HTTP face alone
 //! - `lanes`: the state of all upstreams; `limit`, `health`, `balance` say whether one has a place, is well, has its turn
 //! - `failover`, `forward`: one upstream after the other, each asked once

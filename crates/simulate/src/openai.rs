@@ -12,9 +12,19 @@ pub(crate) mod responses;
 mod stream;
 mod told;
 
+use serde_json::value::RawValue;
+
+use error::WireError;
+
 /// The time at which every answer says it was made. A real one would differ from run to run, and an answer here is a
 /// function of its request, to the byte.
 pub(crate) const CREATED: u64 = 1_767_225_600;
+
+/// Returns the name of the model as JSON text, which every request has.
+fn model_of(model: Option<&RawValue>) -> Result<&RawValue, WireError> {
+    let model = model.filter(|model| model.get().starts_with('"'));
+    model.ok_or_else(|| WireError::invalid(Some("model"), "the request names no `model`"))
+}
 
 /// Estimates the tokens of a text of this many bytes, as a rule of thumb has it for English.
 fn tokens(n_bytes: usize) -> usize {

@@ -2,10 +2,10 @@
 
 mod change;
 mod check;
+mod log;
 mod opening;
 mod reload;
 mod room;
-mod seen;
 mod serve;
 mod top;
 mod watch;

@@ -1,6 +1,6 @@
 //! The model side of a run.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use domain::Clock;
 use gateway::{Gateway, ModelsFile};
@@ -24,10 +24,7 @@ pub(crate) struct Models {
 /// # Errors
 /// Where a simulated vendor cannot be started, or the file has mistakes that were not checked for before.
 pub(crate) fn open(mut models: ModelsFile, folder: &Path, clock: Arc<dyn Clock>) -> anyhow::Result<Models> {
-    let is_simulated: BTreeMap<String, bool> =
-        models.channels.iter().map(|(name, channel)| (name.clone(), channel.simulated.is_some())).collect();
-    let simulated = models.models.iter().filter(|model| is_simulated.get(&model.channel).copied().unwrap_or(false));
-    let simulated = simulated.map(|model| model.name.clone()).collect();
+    let simulated = simulated::models(&models);
     let vendors = simulated::start(&mut models, &[])?;
     let resolved = environment::resolve(&models, folder).map_err(|mistakes| {
         let messages: Vec<String> = mistakes.into_iter().map(|mistake| mistake.message).collect();

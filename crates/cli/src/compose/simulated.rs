@@ -18,6 +18,13 @@ pub(crate) fn script(value: &serde_json::Value) -> Result<Script, (Vec<String>, 
     Ok(script)
 }
 
+/// Returns the names of the models that a simulated vendor answers as.
+pub(crate) fn models(file: &ModelsFile) -> Vec<String> {
+    let is_simulated = |channel: &str| file.channels.get(channel).is_some_and(|channel| channel.simulated.is_some());
+    let simulated = file.models.iter().filter(|model| is_simulated(&model.channel));
+    simulated.map(|model| model.name.clone()).collect()
+}
+
 /// A simulated vendor that is at work. It ends with the last one who holds it.
 #[derive(Clone)]
 pub(crate) struct Simulated {

@@ -102,6 +102,7 @@ fn the_gateway_of_the_examples_answers_every_request_though_one_of_its_models_is
     let arguments = ["gateway", "--config", "examples/gateway/models.yaml", "--port", &port.to_string()];
     let mut gateway = Running::of(story.command(arguments));
     gateway.until("it listens", |_| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok());
+    gateway.until_it_says("SIMULATED: ");
     let body = json!({ "model": "quick", "messages": [{ "role": "user", "content": "Hello" }] }).to_string();
     let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: ";
     let request = format!("{head}{}\r\n\r\n{body}", body.len());

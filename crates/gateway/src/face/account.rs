@@ -86,14 +86,6 @@ pub trait Audience: Send + Sync {
     fn ended(&self, ended: &Ended<'_>);
 }
 
-/// Nobody.
-#[derive(Clone, Copy, Debug)]
-pub struct NoAudience;
-
-impl Audience for NoAudience {
-    fn ended(&self, _: &Ended<'_>) {}
-}
-
 /// What is collected about a request until its end. It is told when this is dropped: a client that hangs up drops it.
 pub(super) struct Account {
     ask: Arc<Ask>,

@@ -7,7 +7,7 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
-    pin::{Pin, pin},
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -295,7 +295,7 @@ async fn converse_1(
     None
 }
 
-async fn converse_2(stream: TcpStream, peer: IpAddr, worker: &Arc<Worker>, stopped: watch::Receiver<Stop>) {
+async fn converse_2(stream: TcpStream, peer: IpAddr, worker: &Arc<Worker>, mut stopped: watch::Receiver<Stop>) {
     let worker = Arc::clone(worker);
     let service = service_fn(move |request: Request<Incoming>| {
         let worker = Arc::clone(&worker);
@@ -305,18 +305,10 @@ async fn converse_2(stream: TcpStream, peer: IpAddr, worker: &Arc<Worker>, stopp
     builder.timer(TokioTimer::new()).initial_stream_window_size(WINDOW).initial_connection_window_size(4 * WINDOW);
     builder.max_concurrent_streams(STREAMS).keep_alive_interval(Duration::from_secs(30));
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let _ = until_stopped(stopped, connection.as_mut(), |it| it.graceful_shutdown()).await;
-}
-
-async fn until_stopped<C: Future<Output = R>, R>(
-    mut stopped: watch::Receiver<Stop>,
-    mut connection: Pin<&mut C>,
-    close: impl FnOnce(Pin<&mut C>),
-) -> R {
     tokio::select! {
-        ended = connection.as_mut() => return ended,
+        _ = connection.as_mut() => return,
         _ = stopped.wait_for(|stop| *stop != Stop::No) => {}
     }
-    close(connection.as_mut());
-    connection.await
+    connection.as_mut().graceful_shutdown();
+    let _ = connection.await;
 }

@@ -14,13 +14,7 @@ use http::{HeaderValue, StatusCode};
 use provider::{Json, OpenAi};
 
 use super::{
-    account::{Audience, NoAudience},
-    ask::Ask,
-    hedge::Budget,
-    key_ring::KeyRing,
-    log::AccessLog,
-    metrics::Metrics,
-    problem::Problem,
+    account::Audience, ask::Ask, hedge::Budget, key_ring::KeyRing, log::AccessLog, metrics::Metrics, problem::Problem,
 };
 use crate::{
     FaceConfig, Hedge, Resolved,
@@ -120,30 +114,28 @@ impl Serving {
             name: Arc::clone(&route.name),
             is_listed: route.members.iter().any(|member| resolved.upstreams[*member].weight > 0),
         };
-        let serving = Self {
+        let metrics = Arc::<Metrics>::default();
+        Self {
+            audience: counting(&metrics, &ways, &settings, None),
+            metrics,
+            log: None,
             gateway,
             ways,
             settings,
             keys,
             since,
-            audience: Arc::new(NoAudience),
-            metrics: Arc::default(),
-            log: None,
             ids: Arc::new(Ids::new(since.0)),
             queue,
             hedges: resolved.routes.iter().map(|route| Budget::new(route.hedge)).collect(),
             names: resolved.routes.iter().map(known).collect(),
-        };
-        serving.seen_by(Arc::default(), None)
+        }
     }
 
     /// Counts its requests in `metrics`, which may have counted those of another configuration before, and writes a line
     /// for each of them to `log`.
     #[must_use]
     pub fn seen_by(self, metrics: Arc<Metrics>, log: Option<Arc<AccessLog>>) -> Self {
-        let names = self.ways.iter().map(|way| &way.name);
-        let clients = self.settings.keys.iter().map(|key| &key.name);
-        let audience = Arc::new(metrics.counting(names, clients, log.clone()));
+        let audience = counting(&metrics, &self.ways, &self.settings, log.clone());
         Self { audience, metrics, log, ..self }
     }
 
@@ -153,30 +145,16 @@ impl Serving {
         (Arc::clone(&self.metrics), self.log.clone())
     }
 
-    /// Goes on where `before` was: since the same time, with the same counts and log, and with numbers of requests that
-    /// were not given yet.
+    /// Goes on where `before` was: since the same time, and with numbers of requests that were not given yet.
     #[must_use]
     pub fn after(self, before: &Self) -> Self {
-        let (metrics, log) = before.seen();
-        Self { since: before.since, ids: Arc::clone(&before.ids), ..self }.seen_by(metrics, log)
-    }
-
-    /// Returns when it began to serve. Whoever changes the configuration hands that on to the next one.
-    #[must_use]
-    pub fn since(&self) -> Timestamp {
-        self.since
+        Self { since: before.since, ids: Arc::clone(&before.ids), ..self }
     }
 
     /// Returns whether clients must show a key.
     #[must_use]
     pub fn has_keys(&self) -> bool {
         !self.keys.is_empty()
-    }
-
-    /// Tells `audience` how requests end.
-    #[must_use]
-    pub fn with_audience(self, audience: Arc<dyn Audience>) -> Self {
-        Self { audience, ..self }
     }
 
     /// Gets a place for a request, or waits for one in line.
@@ -232,6 +210,18 @@ impl Serving {
     pub(super) fn listed(&self) -> impl Iterator<Item = &str> {
         self.names.iter().filter(|known| known.is_listed).map(|known| &*known.name)
     }
+}
+
+/// Makes what counts the requests of these upstreams and clients, and writes them down.
+fn counting(
+    metrics: &Arc<Metrics>,
+    ways: &[Way],
+    settings: &FaceConfig,
+    log: Option<Arc<AccessLog>>,
+) -> Arc<dyn Audience> {
+    let names = ways.iter().map(|way| &way.name);
+    let clients = settings.keys.iter().map(|key| &key.name);
+    Arc::new(metrics.counting(names, clients, log))
 }
 
 impl fmt::Debug for Serving {

@@ -32,7 +32,7 @@ mod problem;
 mod relay;
 mod stream;
 
-pub use account::{Audience, Ended, NoAudience, Outcome};
+pub use account::{Audience, Ended, Outcome};
 pub use listen::{Face, serve};
 pub use live::{Live, Serving};
 pub use log::{AccessLog, LogTarget};

@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderName, StatusCode, header};
 use provider::{
     Failed, Hints, Passing,
     transport::{Answering, Payload, TransportError},
-    watch::{Kind, Watch},
+    watch::{Events, Kind, Watch},
 };
 use tokio::time::{Instant, Sleep, sleep, timeout, timeout_at};
 
@@ -99,13 +99,7 @@ struct Broken {
 
 impl From<TransportError> for Box<Broken> {
     fn from(error: TransportError) -> Self {
-        Self::new(error.into())
-    }
-}
-
-impl From<TransportError> for Broken {
-    fn from(error: TransportError) -> Self {
-        Self { failed: error.into(), own: None }
+        Self::new(Broken { failed: error.into(), own: None })
     }
 }
 
@@ -138,18 +132,14 @@ pub(super) async fn relay_from(
         account.sent = Some(sent);
         account.n_attempts += 1;
         account.upstream = Some(place.upstream);
-        let (asked, began) = match serving.hedge(ask).filter(|_| tried.is_empty()) {
-            None => (place, None),
-            Some(hedge) => {
-                let Raced { place, began, beaten } = raced(place, hedge, (serving, worker, ask, account)).await;
-                tried.extend(beaten);
-                (place, Some(began))
+        let hedge = if tried.is_empty() { serving.hedge(ask) } else { None };
+        let Raced { place: asked, began, beaten } = match hedge {
+            None => {
+                Raced { began: attempt(&serving.ways[place.upstream], worker, ask, sent).await, place, beaten: None }
             }
+            Some(hedge) => raced(place, hedge, (serving, worker, ask, account)).await,
         };
-        let began = match began {
-            Some(began) => began,
-            None => attempt(&serving.ways[asked.upstream], worker, ask, sent).await,
-        };
+        tried.extend(beaten);
         let upstream = asked.upstream;
         let way = &serving.ways[upstream];
         account.upstream = Some(upstream);
@@ -284,7 +274,7 @@ async fn attempt(way: &Way, worker: &Worker, ask: &Ask, sent: Instant) -> Result
     let deadline = way.timeout.map_or(ask.deadline, |limit| ask.deadline.min(sent + limit));
     let first_byte = way.first_byte_timeout.map(|limit| sent + limit);
     let begun = timeout_at(deadline, begin(way, worker, ask, first_byte)).await;
-    begun.unwrap_or_else(|_| Err(Box::new(Broken::from(TransportError::Deadline))))
+    begun.unwrap_or_else(|_| Err(TransportError::Deadline.into()))
 }
 
 async fn begin(way: &Way, worker: &Worker, ask: &Ask, first_byte: Option<Instant>) -> Result<Begins, Box<Broken>> {
@@ -295,8 +285,7 @@ async fn begin(way: &Way, worker: &Worker, ask: &Ask, first_byte: Option<Instant
         body: payload(way, ask)?,
         is_stream: ask.is_stream,
     };
-    let opened = by(first_byte, way.model.pass(transport, passing)).await;
-    let mut answering = opened.map_err(|e| Box::new(Broken::from(e)))?;
+    let mut answering = by(first_byte, way.model.pass(transport, passing)).await?;
     let status = answering.status;
     let kind = answering.headers.get(header::CONTENT_TYPE);
     let is_events = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
@@ -305,16 +294,15 @@ async fn begin(way: &Way, worker: &Worker, ask: &Ask, first_byte: Option<Instant
         let headers = passed_on(std::mem::take(&mut answering.headers));
         // Nobody asked for a stream that is packed, and it cannot be looked into.
         let is_packed = headers.contains_key(header::CONTENT_ENCODING);
-        let watch = ask.call.events().filter(|_| is_events && !is_packed);
-        let watch = watch.map(|events| Watch::new(events, ask.scan.as_ref().map_or(1, |scan| scan.n_choices)));
         let mut front = VecDeque::new();
-        let Some(mut watch) = watch else {
+        let Some(events) = ask.call.events().filter(|_| is_events && !is_packed) else {
             return Ok(Begins::Pieces { status, headers, front, answering: Box::new(answering), watch: None });
         };
-        by(first_byte, first_content(way, &mut answering, &mut watch, &mut front)).await?;
+        let mut watch = Watch::new(events, ask.scan.as_ref().map_or(1, |scan| scan.n_choices));
+        by(first_byte, first_content(way, &mut answering, (events, &mut watch), &mut front)).await?;
         return Ok(Begins::Pieces { status, headers, front, answering: Box::new(answering), watch: Some(watch) });
     }
-    let reply = unless_silent(way.idle_timeout, answering.whole()).await.map_err(|e| Box::new(Broken::from(e)))?;
+    let reply = unless_silent(way.idle_timeout, answering.whole()).await?;
     let refused = way.model.refused(reply.status, &reply.headers, &reply.body, &**clock);
     let own = Own { status, headers: passed_on(reply.headers), body: way.model.without_key(reply.body) };
     match refused {
@@ -374,32 +362,27 @@ fn may_be_answer(own: &Own, ask: &Ask) -> bool {
 async fn first_content(
     way: &Way,
     answering: &mut Answering,
-    watch: &mut Watch,
+    (events, watch): (Events, &mut Watch),
     front: &mut VecDeque<Bytes>,
 ) -> Result<(), Box<Broken>> {
     let mut n_held = 0;
     loop {
-        let Some(piece) = answering.piece().await.map_err(|e| Box::new(Broken::from(e)))? else {
+        let Some(piece) = answering.piece().await? else {
             let failure = Failure::new(FailureKind::Unavailable, "the stream ended before it said anything");
             return Err(Box::new(Broken { failed: failed(failure), own: None }));
         };
+        // The first event that is more than an opening decides.
         let (mut has_content, mut told) = (false, None);
-        // It is looked at twice, the second time to know what each event is.
-        let mut events = Vec::new();
-        watch.look(&piece, &mut |data| events.push(data.to_vec()));
-        for data in &events {
-            match watch.kind_of(data) {
-                Kind::Opening => {}
-                Kind::Content => has_content = true,
-                Kind::Error if !has_content => told = told.or_else(|| Some(data.clone())),
-                Kind::Error => {}
+        watch.look(&piece, &mut |data| {
+            if !has_content && told.is_none() {
+                match events.kind_of(data) {
+                    Kind::Opening => {}
+                    Kind::Content => has_content = true,
+                    Kind::Error => told = Some(way.model.refused_in_stream(data)),
+                }
             }
-            if has_content || told.is_some() {
-                break;
-            }
-        }
-        if let Some(data) = told {
-            let failure = way.model.refused_in_stream(&data);
+        });
+        if let Some(failure) = told {
             return Err(Box::new(Broken { failed: failed(failure), own: None }));
         }
         n_held += piece.len();

@@ -82,21 +82,8 @@ impl Forwarding {
         serving: Arc<Serving>,
         worker: Arc<Worker>,
     ) -> Self {
-        let (now, ask_there) = (Instant::now(), Arc::clone(&ask));
-        let mut forwarding = Self {
-            state: State::Ended,
-            front: VecDeque::new(),
-            held: Bytes::new(),
-            account: Some(account),
-            ask,
-            serving,
-            timer: None,
-            heard: now,
-            said: now,
-            idle_limit: Duration::MAX,
-            worker,
-            said_so_far: SoFar::of(&ask_there),
-        };
+        let mut forwarding = Self::of(State::Ended, ask, serving, worker);
+        forwarding.account = Some(account);
         forwarding.open(begun);
         forwarding
     }
@@ -108,13 +95,19 @@ impl Forwarding {
         serving: Arc<Serving>,
         worker: Arc<Worker>,
     ) -> Self {
+        let mut forwarding = Self::of(State::Waiting(relayed), ask, serving, worker);
+        forwarding.front.push_back(Bytes::from_static(STILL_THERE));
+        forwarding
+    }
+
+    fn of(state: State, ask: Arc<Ask>, serving: Arc<Serving>, worker: Arc<Worker>) -> Self {
         let now = Instant::now();
-        let said_so_far = SoFar::of(&ask);
         Self {
-            state: State::Waiting(relayed),
-            front: VecDeque::from([Bytes::from_static(STILL_THERE)]),
+            state,
+            front: VecDeque::new(),
             held: Bytes::new(),
             account: None,
+            said_so_far: SoFar::of(&ask),
             ask,
             serving,
             timer: None,
@@ -122,7 +115,6 @@ impl Forwarding {
             said: now,
             idle_limit: Duration::MAX,
             worker,
-            said_so_far,
         }
     }
 

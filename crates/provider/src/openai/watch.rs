@@ -26,6 +26,30 @@ pub enum Events {
     Responses,
 }
 
+impl Events {
+    /// Says what an event is to somebody who waits.
+    #[must_use]
+    pub fn kind_of(self, data: &[u8]) -> Kind {
+        if data == b"[DONE]" {
+            // An answer that was given has said something before.
+            return Kind::Opening;
+        }
+        match self {
+            Self::Responses => match type_of(data) {
+                Some(b"response.created" | b"response.in_progress" | b"response.queued") => Kind::Opening,
+                Some(b"response.failed" | b"error") => Kind::Error,
+                _ if is_error(data) => Kind::Error,
+                _ => Kind::Content,
+            },
+            Self::Choices if is_error(data) => Kind::Error,
+            Self::Choices => match serde_json::from_slice::<Chunk<'_>>(data) {
+                Ok(chunk) if !chunk.says_something() => Kind::Opening,
+                _ => Kind::Content,
+            },
+        }
+    }
+}
+
 /// What an event is to somebody who waits for the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -170,27 +194,6 @@ impl Watch {
     #[must_use]
     pub fn is_between_events(&self) -> bool {
         self.is_between
-    }
-
-    /// Says what an event is to somebody who waits.
-    #[must_use]
-    pub fn kind_of(&self, data: &[u8]) -> Kind {
-        if data == b"[DONE]" {
-            return Kind::Content;
-        }
-        match self.events {
-            Events::Responses => match type_of(data) {
-                Some(b"response.created" | b"response.in_progress" | b"response.queued") => Kind::Opening,
-                Some(b"response.failed" | b"error") => Kind::Error,
-                _ if is_error(data) => Kind::Error,
-                _ => Kind::Content,
-            },
-            Events::Choices if is_error(data) => Kind::Error,
-            Events::Choices => match serde_json::from_slice::<Chunk<'_>>(data) {
-                Ok(chunk) if !chunk.says_something() => Kind::Opening,
-                _ => Kind::Content,
-            },
-        }
     }
 }
 
@@ -355,10 +358,10 @@ mod tests {
 
     #[test]
     fn the_first_word_is_told_from_the_opening() {
-        let watch = Watch::new(Events::Choices, 1);
-        let check = |data: &str, kind: Kind| assert_eq!(watch.kind_of(data.as_bytes()), kind, "{data}");
+        let check = |data: &str, kind: Kind| assert_eq!(Events::Choices.kind_of(data.as_bytes()), kind, "{data}");
         check(r#"{"choices":[{"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#, Kind::Opening);
         check(r#"{"choices":[],"prompt_filter_results":[]}"#, Kind::Opening);
+        check("[DONE]", Kind::Opening);
         check(r#"{"choices":[{"delta":{"reasoning_content":"hm"}}]}"#, Kind::Content);
         check(r#"{"choices":[{"delta":{"tool_calls":[{"index":0}]}}]}"#, Kind::Content);
         check(r#"{"choices":[{"text":"a"}]}"#, Kind::Content);
@@ -366,8 +369,7 @@ mod tests {
         check(r#"{"error":{"message":"overloaded"}}"#, Kind::Error);
         check(r#"{"error":null,"choices":[{"delta":{"content":"a"}}]}"#, Kind::Content);
         check(r#"{"object":"error","message":"cuda"}"#, Kind::Error);
-        let watch = Watch::new(Events::Responses, 1);
-        let check = |data: &str, kind: Kind| assert_eq!(watch.kind_of(data.as_bytes()), kind, "{data}");
+        let check = |data: &str, kind: Kind| assert_eq!(Events::Responses.kind_of(data.as_bytes()), kind, "{data}");
         check(r#"{"type":"response.created","response":{}}"#, Kind::Opening);
         check(r#"{"sequence_number":4,"type":"response.output_text.delta","delta":"a"}"#, Kind::Content);
         check(r#"{"type":"response.failed","response":{}}"#, Kind::Error);

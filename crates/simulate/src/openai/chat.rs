@@ -129,8 +129,7 @@ impl<'a> ChatRequest<'a> {
     ) -> Result<ChatRequest<'a>, WireError> {
         let wire: Wire<'a> = serde_json::from_slice(body)
             .map_err(|error| WireError::invalid(None, format!("the body is not a chat completion request: {error}")))?;
-        let model = wire.model.map(RawValue::get).filter(|model| model.starts_with('"'));
-        let model = model.ok_or_else(|| WireError::invalid(Some("model"), "the request names no `model`"))?;
+        let model = super::model_of(wire.model)?.get();
         let messages = wire.messages.filter(|messages| !messages.is_empty());
         let messages = messages.ok_or_else(|| WireError::invalid(Some("messages"), "the request has no `messages`"))?;
         let choices = wire.n.unwrap_or(1);

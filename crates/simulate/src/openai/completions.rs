@@ -53,8 +53,7 @@ impl<'a> CompletionsRequest<'a> {
     pub(crate) fn parse(body: &'a [u8], script: &Script, fixed: Option<&Arc<str>>) -> Result<Self, WireError> {
         let wire: Wire<'a> = serde_json::from_slice(body)
             .map_err(|error| WireError::invalid(None, format!("the body is not a completion request: {error}")))?;
-        let model = wire.model.map(RawValue::get).filter(|model| model.starts_with('"'));
-        let model = model.ok_or_else(|| WireError::invalid(Some("model"), "the request names no `model`"))?;
+        let model = super::model_of(wire.model)?.get();
         let prompt = wire.prompt.map_or("\"<|endoftext|>\"", RawValue::get);
         let prompts = if let Ok(prompt) = serde_json::from_str::<String>(prompt) {
             vec![prompt]

@@ -46,8 +46,7 @@ impl<'a> EmbeddingsRequest<'a> {
     pub(crate) fn parse(body: &'a [u8]) -> Result<EmbeddingsRequest<'a>, WireError> {
         let wire: Wire<'a> = serde_json::from_slice(body)
             .map_err(|error| WireError::invalid(None, format!("the body is not an embeddings request: {error}")))?;
-        let model = wire.model.map(RawValue::get).filter(|model| model.starts_with('"'));
-        let model = model.ok_or_else(|| WireError::invalid(Some("model"), "the request names no `model`"))?;
+        let model = super::model_of(wire.model)?.get();
         let refused = || WireError::invalid(Some("input"), "`input` is not a text, nor a list of texts or tokens");
         let input = wire.input.ok_or_else(refused)?.get();
         let inputs = if input.starts_with('"') {

@@ -82,8 +82,7 @@ impl<'a> ResponsesRequest<'a> {
     ) -> Result<Self, WireError> {
         let wire: Wire<'a> = serde_json::from_slice(body)
             .map_err(|error| WireError::invalid(None, format!("the body is not a request for a response: {error}")))?;
-        let model = wire.model.filter(|model| model.get().starts_with('"'));
-        let model = model.ok_or_else(|| WireError::invalid(Some("model"), "the request names no `model`"))?;
+        let model = super::model_of(wire.model)?;
         let input = wire.input.ok_or_else(|| WireError::invalid(Some("input"), "the request has no `input`"))?;
         let messages = messages(input)?;
         let format = wire.text.as_ref().map(|text| &text["format"]);

@@ -9,7 +9,7 @@ use domain::Clock;
 use gateway::{ConfigMistake, FaceConfig, Gateway, Key, ModelsFile, Resolved, face::Serving};
 use provider::transport::{Limits, Transport};
 
-use super::seen;
+use super::log;
 use crate::{
     args::LogChoice,
     compose::{
@@ -17,7 +17,7 @@ use crate::{
         simulated::{self, Simulated},
     },
     exit::ConfigurationError,
-    pipeline,
+    pipeline, talk,
 };
 
 /// What is served, and what it was made of.
@@ -53,7 +53,7 @@ pub(super) fn open(
     models: ModelsFile,
     file: &Path,
     before: Option<&Opened>,
-    (log, clock): (Option<LogChoice>, &Arc<dyn Clock>),
+    (choice, clock): (Option<LogChoice>, &Arc<dyn Clock>),
     may_be_served: impl FnOnce(&FaceConfig) -> anyhow::Result<()>,
 ) -> anyhow::Result<Opened> {
     let mut resolvable = models.clone();
@@ -62,6 +62,10 @@ pub(super) fn open(
     let resolved = environment::resolve(&resolvable, folder).map_err(mistakes)?;
     let settings = environment::resolve_face(&resolvable, folder).map_err(mistakes)?;
     may_be_served(&settings)?;
+    tell_simulated(&models);
+    let seen_before = before.map(|before| (&*before.serving, &before.settings));
+    let log = log::log(seen_before, &settings, folder, choice, clock)?;
+    // Nothing fails from here on: what is known of the upstreams is under the new limits as soon as it has a successor.
     let transport = Arc::new(Transport::new(Limits::default()));
     let gateway = match before {
         Some(before) => before.gateway.successor(&resolved, transport, Arc::clone(clock)),
@@ -70,12 +74,21 @@ pub(super) fn open(
     let gateway = Arc::new(gateway);
     let serving = Serving::new(&resolved, Arc::clone(&gateway), settings.clone(), clock.now());
     let serving = match before {
-        Some(before) => serving.after(&before.serving),
-        None => serving,
+        Some(before) => serving.after(&before.serving).seen_by(before.serving.seen().0, log),
+        None => serving.seen_by(Arc::default(), log),
     };
-    let seen_before = before.map(|before| (&*before.serving, &before.settings));
-    let serving = seen::seen(serving, seen_before, &settings, folder, log, clock)?;
     Ok(Opened { models, resolved, settings, serving: Arc::new(serving), gateway, simulated })
+}
+
+/// Says which models are none: who reads their answers elsewhere cannot see it.
+fn tell_simulated(models: &ModelsFile) {
+    let names: Vec<String> = simulated::models(models).iter().map(|name| format!("`{name}`")).collect();
+    if !names.is_empty() {
+        talk::say(format!(
+            "SIMULATED: the built-in scripted vendor answers as {}; nothing that it says comes from a model",
+            names.join(", ")
+        ));
+    }
 }
 
 pub(super) fn mistakes(mistakes: Vec<ConfigMistake>) -> ConfigurationError {

@@ -1,4 +1,4 @@
-//! What the gateway's requests are counted in, and the log of them.
+//! The log of the gateway's requests.
 
 use std::{io::Write, path::Path, sync::Arc};
 
@@ -10,27 +10,26 @@ use gateway::{
 
 use crate::{args::LogChoice, exit::ConfigurationError};
 
-/// Has the requests of `serving` counted and written down. What `before` has counted is counted on, and its log goes on
-/// where it is the same. `choice` is what the command line says about the log.
+/// Opens the log of requests that `settings` want, or goes on with that of `before` where it is the same. `choice` is what
+/// the command line says about it.
 ///
 /// # Errors
-/// Where the file of the log cannot be opened.
-pub(super) fn seen(
-    serving: Serving,
+/// Where its file cannot be opened.
+pub(super) fn log(
     before: Option<(&Serving, &FaceConfig)>,
     settings: &FaceConfig,
     folder: &Path,
     choice: Option<LogChoice>,
     clock: &Arc<dyn Clock>,
-) -> anyhow::Result<Serving> {
-    let (metrics, old) = before.map_or_else(Default::default, |(before, _)| before.seen());
+) -> anyhow::Result<Option<Arc<AccessLog>>> {
     let wanted = |settings: &FaceConfig| {
         let format = choice.map_or(settings.log_format, LogChoice::format);
         (format, settings.log_file.clone())
     };
-    let is_same = before.is_some_and(|(_, before)| wanted(before) == wanted(settings));
-    let log = if is_same { old } else { open(wanted(settings).0, settings, folder, clock)? };
-    Ok(serving.seen_by(metrics, log))
+    match before {
+        Some((serving, old)) if wanted(old) == wanted(settings) => Ok(serving.seen().1),
+        _ => open(wanted(settings).0, settings, folder, clock),
+    }
 }
 
 fn open(
