@@ -12,6 +12,7 @@ use super::{
     account::{Account, Outcome, turned_away},
     ask::{self, Ask},
     body::FaceBody,
+    ending::{self, Ending},
     endpoint::{Call, Endpoint, NotFound},
     guard::Client,
     live::{Live, Serving},
@@ -31,6 +32,7 @@ pub(super) struct Worker {
     pub(super) live: Arc<Live>,
     pub(super) transport: Arc<Transport>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) ending: Arc<Ending>,
 }
 
 /// Answers a request. There is an answer to each, if only one that says why there is no other.
@@ -44,8 +46,8 @@ pub(super) async fn exchange(worker: &Arc<Worker>, peer: IpAddr, request: Reques
     let response = match called {
         Ok(Endpoint::Model(call)) => {
             let name = call.name();
-            let asked = read(call, (parts.method, parts.headers, body), &id, began, &serving).await;
-            match asked {
+            let asked = read(call, (parts.method, parts.headers, body), &id, began, &serving);
+            match worker.ending.outlasts(asked).await.unwrap_or_else(|| Err(ending::problem())) {
                 Ok(ask) => answer(worker, serving, Arc::new(ask)).await,
                 Err(problem) => {
                     turned_away(&problem, name, (&id, began), &serving);
@@ -103,14 +105,21 @@ async fn read(
 async fn answer(worker: &Arc<Worker>, serving: Arc<Serving>, ask: Arc<Ask>) -> Response<FaceBody> {
     let mut account = Account::new(&ask, &serving);
     if !(ask.is_stream && ask.call.events().is_some()) {
-        let relayed = relay::relay(&serving, worker, &ask, &mut account).await;
+        let relayed = match worker.ending.outlasts(relay::relay(&serving, worker, &ask, &mut account)).await {
+            Some(relayed) => relayed,
+            None => Err(stopped(&mut account, &ask)),
+        };
         return respond(relayed, account, ask, serving, worker);
     }
     // A stream may have to be begun before it is known who answers, so its way can be taken along into its body.
     let (serving_there, worker_there, ask_there) = (Arc::clone(&serving), Arc::clone(worker), Arc::clone(&ask));
     let mut relayed = Box::pin(async move {
         let mut account = account;
-        let relayed = relay::relay(&serving_there, &worker_there, &ask_there, &mut account).await;
+        let relayed = relay::relay(&serving_there, &worker_there, &ask_there, &mut account);
+        let relayed = match worker_there.ending.outlasts(relayed).await {
+            Some(relayed) => relayed,
+            None => Err(stopped(&mut account, &ask_there)),
+        };
         (relayed, account)
     });
     match timeout(serving.settings.keep_alive, &mut relayed).await {
@@ -129,6 +138,13 @@ async fn answer(worker: &Arc<Worker>, serving: Arc<Serving>, ask: Arc<Ask>) -> R
             response
         }
     }
+}
+
+/// The gateway ends before there is an answer.
+fn stopped(account: &mut Account, ask: &Ask) -> Refused {
+    // It had nothing to do but to wait.
+    account.waited = ask.began.elapsed();
+    Refused::Ours(ending::problem())
 }
 
 fn respond(

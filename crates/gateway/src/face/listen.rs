@@ -17,13 +17,14 @@ use std::{
 };
 
 use domain::Clock;
+use http::{HeaderValue, header};
 use hyper::{
     Request,
     body::Incoming,
     server::conn::{http1, http2},
     service::service_fn,
 };
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use provider::transport::{Limits, Transport};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -31,6 +32,7 @@ use tokio::{
 };
 
 use super::{
+    ending::{Stop, Stopping, Tasks},
     exchange::{Worker, exchange},
     live::Live,
     patient::{Busily, Busy, Patient, Pulse},
@@ -42,6 +44,11 @@ const HANDED: usize = 1_024;
 const IDLE: Duration = Duration::from_secs(1);
 /// How long accepting pauses when the system has no room for another connection.
 const NO_ROOM: Duration = Duration::from_millis(50);
+/// A client that has only just come, or has just got an answer, may have asked already: it is heard for so long after the
+/// face has been stopped.
+const LINGER: Duration = Duration::from_secs(1);
+/// How long those may take to be told whose answers did not end in time.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How often connections to upstreams are looked through for those that have waited too long.
 const TIDY: Duration = Duration::from_secs(10);
 /// How an HTTP/2 connection begins, as far as it must be seen to know. No method of HTTP/1.1 is called so.
@@ -57,19 +64,9 @@ const HEAD: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Face {
     address: SocketAddr,
-    stop: watch::Sender<Stop>,
+    stopping: Stopping,
     threads: Vec<JoinHandle<()>>,
     n_open: Arc<AtomicUsize>,
-}
-
-/// How far the end is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stop {
-    No,
-    /// No new requests; those that are open end in peace.
-    Drain,
-    /// Now.
-    Now,
 }
 
 impl Face {
@@ -93,7 +90,7 @@ impl Face {
 
     /// Takes no more requests, and lets those that are open end.
     pub fn drain(&self) {
-        self.stop.send_if_modified(|stop| std::mem::replace(stop, Stop::Drain) == Stop::No);
+        self.stopping.drain();
     }
 
     /// Ends when every connection is closed.
@@ -105,18 +102,16 @@ impl Face {
         }
     }
 
-    /// Closes every connection, whatever it waits for.
+    /// Closes every connection, whatever it waits for; who waits for an answer is told that there is none.
     pub fn stop(self) {
-        self.stop.send_replace(Stop::Now);
+        self.stopping.now();
         self.join();
     }
 
     /// Returns what closes every connection from another thread.
     pub fn closer(&self) -> impl Fn() + Send + Sync + use<> {
-        let stop = self.stop.clone();
-        move || {
-            stop.send_replace(Stop::Now);
-        }
+        let stopping = self.stopping.clone();
+        move || stopping.now()
     }
 }
 
@@ -132,14 +127,19 @@ pub fn serve(
 ) -> io::Result<Face> {
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
-    let (stop, stopped) = watch::channel(Stop::No);
+    let (stopping, stopped) = Stopping::new();
     let n_open = Arc::new(AtomicUsize::new(0));
     let (mut threads, mut desks) = (Vec::new(), Vec::new());
     for number in 0..n_workers.max(1) {
         let (hand, handed) = mpsc::channel(HANDED);
         let load = Arc::new(AtomicUsize::new(0));
         let transport = Arc::new(Transport::new(Limits::default()));
-        let worker = Arc::new(Worker { live: Arc::clone(live), transport, clock: Arc::clone(clock) });
+        let worker = Arc::new(Worker {
+            live: Arc::clone(live),
+            transport,
+            clock: Arc::clone(clock),
+            ending: Arc::clone(&stopping.ending),
+        });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let counts = [Arc::clone(&load), Arc::clone(&n_open)];
         let stopped = stopped.clone();
@@ -150,7 +150,7 @@ pub fn serve(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let accept = move || runtime.block_on(accept(listener, desks, stopped));
     threads.push(std::thread::Builder::new().name("gateway-accept".to_owned()).spawn(accept)?);
-    Ok(Face { address, stop, threads, n_open })
+    Ok(Face { address, stopping, threads, n_open })
 }
 
 async fn accept(
@@ -159,21 +159,30 @@ async fn accept(
     mut stopped: watch::Receiver<Stop>,
 ) {
     let Ok(listener) = TcpListener::from_std(listener) else { return };
+    let hand_over = async |stream: std::net::TcpStream| {
+        let Some((desk, load)) = desks.iter().min_by_key(|(_, load)| load.load(Ordering::Relaxed)) else { return };
+        load.fetch_add(1, Ordering::Relaxed);
+        // A worker that is gone is one that panicked: its connections are closed.
+        let _ = desk.send(stream).await;
+    };
     loop {
         tokio::select! {
-            _ = stopped.wait_for(|stop| *stop != Stop::No) => return,
+            _ = stopped.wait_for(|stop| *stop != Stop::No) => break,
             accepted = listener.accept() => {
                 let Ok((stream, _)) = accepted else {
                     tokio::time::sleep(NO_ROOM).await;
                     continue;
                 };
                 let Ok(stream) = stream.into_std() else { continue };
-                let Some((desk, load)) = desks.iter().min_by_key(|(_, load)| load.load(Ordering::Relaxed)) else { return };
-                load.fetch_add(1, Ordering::Relaxed);
-                if desk.send(stream).await.is_err() {
-                    return;
-                }
+                hand_over(stream).await;
             }
+        }
+    }
+    // For those who stand before the door the connection is there, and some have asked already.
+    let Ok(listener) = listener.into_std() else { return };
+    while let Ok((stream, _)) = listener.accept() {
+        if stream.set_nonblocking(true).is_ok() {
+            hand_over(stream).await;
         }
     }
 }
@@ -205,7 +214,12 @@ async fn take(
     }
     tokio::select! {
         () = async { while connections.join_next().await.is_some() {} } => {}
-        _ = stopped.wait_for(|stop| *stop == Stop::Now) => connections.shutdown().await,
+        _ = stopped.wait_for(|stop| *stop == Stop::Now) => {
+            let told = async { while connections.join_next().await.is_some() {} };
+            if tokio::time::timeout(LAST_WORDS, told).await.is_err() {
+                connections.shutdown().await;
+            }
+        }
     }
 }
 
@@ -233,8 +247,9 @@ async fn converse(stream: std::net::TcpStream, worker: &Arc<Worker>, mut stopped
     loop {
         // While nothing is asked, a connection is a socket and no more: there may be ten thousand of them.
         let peeked = tokio::select! {
+            biased;
             peeked = stream.peek(&mut first) => peeked,
-            _ = stopped.wait_for(|stop| *stop != Stop::No) => return,
+            () = lingered(&mut stopped) => return,
         };
         let Ok(1..) = peeked else { return };
         if first == PREFACE {
@@ -263,7 +278,11 @@ async fn converse_1(
             let busy = Busy::new(&pulse);
             let worker = Arc::clone(&worker);
             async move {
-                let response = exchange(&worker, peer, request).await;
+                let mut response = exchange(&worker, peer, request).await;
+                if worker.ending.is_near() {
+                    // A client that knows it does not ask on a connection that is closed under it.
+                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
                 Ok::<_, std::convert::Infallible>(response.map(|body| Busily::new(body, busy)))
             }
         })
@@ -290,9 +309,29 @@ async fn converse_1(
         }
     }
     let mut connection = pin!(connection);
+    loop {
+        n_seen = pulse.n_requests();
+        tokio::select! {
+            biased;
+            _ = &mut connection => return None,
+            _ = stopped.wait_for(|stop| *stop == Stop::Now) => break,
+            () = tokio::time::sleep(LINGER) => {
+                if pulse.n_requests() == n_seen && pulse.is_still() {
+                    break;
+                }
+            }
+        }
+    }
     connection.as_mut().graceful_shutdown();
     let _ = connection.await;
     None
+}
+
+/// Ends when nothing more is expected of a client who asks nothing.
+async fn lingered(stopped: &mut watch::Receiver<Stop>) {
+    if stopped.wait_for(|stop| *stop != Stop::No).await.is_ok_and(|stop| *stop == Stop::Drain) {
+        let _ = tokio::time::timeout(LINGER, stopped.wait_for(|stop| *stop == Stop::Now)).await;
+    }
 }
 
 async fn converse_2(stream: TcpStream, peer: IpAddr, worker: &Arc<Worker>, mut stopped: watch::Receiver<Stop>) {
@@ -301,7 +340,7 @@ async fn converse_2(stream: TcpStream, peer: IpAddr, worker: &Arc<Worker>, mut s
         let worker = Arc::clone(&worker);
         async move { Ok::<_, std::convert::Infallible>(exchange(&worker, peer, request).await) }
     });
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+    let mut builder = http2::Builder::new(Tasks(stopped.clone()));
     builder.timer(TokioTimer::new()).initial_stream_window_size(WINDOW).initial_connection_window_size(4 * WINDOW);
     builder.max_concurrent_streams(STREAMS).keep_alive_interval(Duration::from_secs(30));
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));

@@ -55,7 +55,7 @@ pub struct AccessLog {
 #[derive(Debug, Default)]
 struct Shared {
     must_reopen: AtomicBool,
-    n_dropped: AtomicU64,
+    n_dropped: Arc<AtomicU64>,
 }
 
 impl AccessLog {
@@ -82,6 +82,11 @@ impl AccessLog {
     #[must_use]
     pub fn n_dropped(&self) -> u64 {
         self.shared.n_dropped.load(Ordering::Relaxed)
+    }
+
+    /// Returns the count of lost lines, for whoever counts longer than this log is written.
+    pub(super) fn lost(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.shared.n_dropped)
     }
 
     /// Writes how a request ended.

@@ -77,6 +77,17 @@ pub struct Metrics {
     n_refused_in_line: AtomicU64,
     queued: Histogram,
     overhead: Histogram,
+    lost: Mutex<Lost>,
+}
+
+/// The lines that logs have lost. Nothing where there never was a log.
+#[derive(Debug, Default)]
+struct Lost {
+    had_log: bool,
+    /// By logs that are no more.
+    n_before: u64,
+    /// What is counted by those that are written, or have been until a moment ago.
+    counts: Vec<Arc<AtomicU64>>,
 }
 
 /// The counts of an upstream.
@@ -130,7 +141,15 @@ impl Metrics {
             n_refused_in_line: AtomicU64::new(0),
             queued: Histogram::new(&TIMES),
             overhead: Histogram::new(&SHORT_TIMES),
+            lost: Mutex::default(),
         }
+    }
+
+    /// Returns how many lines of the log were lost, whichever log it was; nothing where there never was one.
+    fn n_lines_dropped(&self) -> Option<u64> {
+        let lost = locked(&self.lost);
+        let counts = lost.counts.iter().map(|count| read(count)).sum::<u64>();
+        lost.had_log.then_some(lost.n_before + counts)
     }
 
     /// Returns who counts the requests of a configuration with these upstreams and clients, and writes them to a log.
@@ -150,6 +169,9 @@ impl Metrics {
             .map(|name| Arc::clone(known.entry(Arc::clone(name)).or_insert_with(|| Arc::new(ClientCounts::new()))))
             .collect();
         drop(known);
+        if let Some(log) = &log {
+            locked(&self.lost).add(log.lost());
+        }
         Counting { metrics: Arc::clone(self), upstreams, clients, log }
     }
 
@@ -161,6 +183,21 @@ impl Metrics {
         let n_attempts = well + ill;
         let success_rate = if n_attempts == 0 { 1.0 } else { well as f64 / n_attempts as f64 };
         Record { success_rate, answer_seconds: f64::from_bits(read(&counts.answer_time)), n_attempts }
+    }
+}
+
+impl Lost {
+    fn add(&mut self, count: Arc<AtomicU64>) {
+        self.had_log = true;
+        // Whoever has the last hand on a count adds nothing to it any more.
+        let (gone, counts) =
+            std::mem::take(&mut self.counts).into_iter().partition(|count| Arc::strong_count(count) == 1);
+        let gone: Vec<Arc<AtomicU64>> = gone;
+        self.n_before += gone.iter().map(|count| read(count)).sum::<u64>();
+        self.counts = counts;
+        if !self.counts.iter().any(|known| Arc::ptr_eq(known, &count)) {
+            self.counts.push(count);
+        }
     }
 }
 

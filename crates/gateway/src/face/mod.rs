@@ -9,6 +9,7 @@
 //!   one after the other until one begins to answer
 //! - `body`, `stream`: what it says is handed on as it comes, watched from the side
 //! - `account`: the end is told to the lanes, and to `metrics` and `log`
+//! - `ending`: who is still answered when the face is stopped, and what the others are told
 //! - `own`, `openapi`: what the gateway says about itself
 //!
 //! Nothing is retried over time here, and nothing is read out of an answer that the client does not get.
@@ -16,6 +17,7 @@
 mod account;
 mod ask;
 mod body;
+mod ending;
 mod endpoint;
 mod exchange;
 mod guard;

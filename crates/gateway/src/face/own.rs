@@ -71,12 +71,7 @@ impl Serving {
         let standing = self.gateway.lanes().standing();
         match what {
             Own::Metrics => {
-                let now = Now {
-                    upstreams: &standing,
-                    since: self.since,
-                    n_waiting: self.queue.n_waiting(),
-                    n_lines_dropped: self.log.as_ref().map(|log| log.n_dropped()),
-                };
+                let now = Now { upstreams: &standing, since: self.since, n_waiting: self.queue.n_waiting() };
                 let mut response = Response::new(FaceBody::whole(self.metrics.text(&now)));
                 response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROMETHEUS));
                 response

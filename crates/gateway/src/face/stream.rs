@@ -23,6 +23,7 @@ use super::{
     account::{Account, Outcome, word},
     ask::Ask,
     body::Broken,
+    ending,
     endpoint::Call,
     exchange::Worker,
     live::Serving,
@@ -169,6 +170,11 @@ impl Forwarding {
                     Poll::Ready((relayed, account)) => self.begin(relayed, account),
                     Poll::Pending => std::task::ready!(self.poll_timer(cx)),
                 },
+                State::Open { .. } if self.worker.ending.is_here() => {
+                    if let Some(broken) = self.stop() {
+                        return Poll::Ready(Some(Err(broken)));
+                    }
+                }
                 State::Open { answering, watch, .. } => match answering.poll_piece(cx) {
                     Poll::Ready(Ok(Some(piece))) => {
                         match (watch, &mut self.said_so_far) {
@@ -350,6 +356,28 @@ impl Forwarding {
         }
         let problem = Problem::new(http::StatusCode::BAD_GATEWAY, "stream_cut", message).with_usage(usage);
         self.end_with(&problem, Outcome::Cut);
+        None
+    }
+
+    /// The gateway ends before the answer does, which is nobody's fault.
+    fn stop(&mut self) -> Option<Broken> {
+        let State::Open { watch, .. } = &self.state else { return None };
+        let Some(watch) = watch else {
+            self.note(Outcome::Cut, "gateway_stopping");
+            self.state = State::Ended;
+            return Some(Broken);
+        };
+        if watch.is_whole() {
+            return self.finish();
+        }
+        let usage = watch.usage();
+        if !watch.is_between_events() {
+            self.front.push_back(Bytes::from_static(b"\n\n"));
+        }
+        if let Some(account) = &mut self.account {
+            account.usage = usage;
+        }
+        self.end_with(&ending::problem().with_usage(usage), Outcome::Cut);
         None
     }
 

@@ -37,7 +37,7 @@ fn ended(upstream: Option<usize>, outcome: Outcome, status: u16) -> Ended<'stati
 }
 
 fn text(metrics: &Metrics) -> String {
-    metrics.text(&Now { upstreams: &[], since: Timestamp(5_500), n_waiting: 4, n_lines_dropped: Some(0) })
+    metrics.text(&Now { upstreams: &[], since: Timestamp(5_500), n_waiting: 4 })
 }
 
 /// Reads the text as strictly as `promtool check metrics` does, and returns its samples.
@@ -165,4 +165,44 @@ fn a_call_that_is_not_known_and_a_status_that_is_none_fill_no_memory() {
     counting.ended(&Ended { call: "other", ..ended(Some(7), Outcome::Refused, 999) });
     let samples = samples(&text(&metrics));
     assert_eq!(samples["tidemill_requests_total{upstream=\"\",call=\"unknown\",status=\"none\"}"], 1.0);
+}
+
+#[test]
+fn lines_that_were_lost_stay_counted_when_the_log_becomes_another_one_or_none() {
+    struct Full;
+
+    impl std::io::Write for Full {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::StorageFull.into())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    struct Noon;
+
+    impl domain::Clock for Noon {
+        fn now(&self) -> Timestamp {
+            Timestamp(0)
+        }
+    }
+
+    let metrics = Arc::new(Metrics::new());
+    assert!(!text(&metrics).contains("tidemill_log_lines_dropped_total"), "there is no log");
+    let log = || {
+        let target = super::super::log::LogTarget::Writer(Box::new(Full));
+        Arc::new(AccessLog::open(crate::LogFormat::Text, target, Arc::new(Noon)).unwrap())
+    };
+    for n_lost in 1..=3 {
+        let one = metrics.counting([].iter(), [].iter(), Some(log()));
+        // The next one counts beside it, and this one is let go with its last line.
+        let _next = metrics.counting([].iter(), [].iter(), Some(log()));
+        one.began();
+        one.ended(&ended(None, Outcome::Answered, 200));
+        drop(one);
+        let _none = metrics.counting([].iter(), [].iter(), None);
+        assert_eq!(samples(&text(&metrics))["tidemill_log_lines_dropped_total"], f64::from(n_lost));
+    }
 }

@@ -12,7 +12,6 @@ pub(in crate::face) struct Now<'a> {
     pub(in crate::face) upstreams: &'a [UpstreamStanding],
     pub(in crate::face) since: Timestamp,
     pub(in crate::face) n_waiting: usize,
-    pub(in crate::face) n_lines_dropped: Option<u64>,
 }
 
 type Every = Vec<(Arc<str>, Arc<UpstreamCounts>)>;
@@ -45,7 +44,7 @@ impl Metrics {
         text.single("tidemill_line_length", "gauge", "Requests that wait for a place.", now.n_waiting);
         let help = "Requests that were told to come back later, since no upstream had a place for them.";
         text.single("tidemill_line_refusals_total", "counter", help, read(&self.n_refused_in_line));
-        if let Some(n) = now.n_lines_dropped {
+        if let Some(n) = self.n_lines_dropped() {
             let help = "Lines of the log of requests that were lost.";
             text.single("tidemill_log_lines_dropped_total", "counter", help, n);
         }

@@ -1,0 +1,141 @@
+//! How a gateway ends while a crowd is served.
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+
+use rustix::process::Signal;
+use serde_json::json;
+use simulate::{Answer, Latency, Ready, Script, Span};
+
+use super::{
+    Gateway, body,
+    crowd::{Crowd, End, Got, counted, free_port},
+    file, send,
+};
+use crate::story::{Pipeline, Story, slow};
+
+fn echo(millis: u64) -> Script {
+    let (latency, stream_pause) = (Span(Duration::from_millis(millis)), Span(Duration::from_millis(3)));
+    Script { answer: Answer::Echo, latency: Latency::Fixed(latency), stream_pause, ..Script::default() }
+}
+
+fn story(script: Script) -> Story {
+    let story = Story::with("", script, &Pipeline::default());
+    let model = "  - { name: model, channel: vendor, max_in_flight: 200 }\n";
+    story.write(
+        "models.yaml",
+        file(story.vendor.address(), model) + "gateway: { log: { format: json, file: log.jsonl } }\n",
+    );
+    story
+}
+
+/// Whoever was let in is answered, on connections that are kept and on new ones; whoever comes later is not let in.
+#[test]
+fn a_gateway_that_is_stopped_answers_everybody_that_it_let_in() {
+    for round in 0..5 {
+        let story = story(echo(40));
+        let mut gateway = Gateway::start(&story, []);
+        let crowd = Crowd::start(gateway.address, 100, "model");
+        gateway.running.until("all are at work", |_| crowd.n_ended() > 300);
+        gateway.running.signal(Signal::TERM);
+        let begun = Instant::now();
+        let ran = gateway.running.wait();
+        ran.says(0, &["waiting for answers in flight"]).does_not_say("cut");
+        assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+        let seen = crowd.end();
+        let (shut, answered): (Vec<_>, Vec<_>) = seen.into_iter().partition(|one| one.end == End::NotLetIn);
+        assert_eq!(shut.len(), 100, "each client asked until it was not let in");
+        let is_well = answered.iter().all(|one| matches!(one.end, End::Answered { .. }));
+        assert!(is_well, "round {round}: {:?}", counted(&answered));
+        assert_eq!(story.asked() as usize, answered.len(), "each was asked once");
+        assert_eq!(story.lines("log.jsonl").len(), answered.len(), "the log has them all");
+    }
+}
+
+/// A stream that has begun and will not end.
+fn endless() -> Script {
+    let answer = Answer::Ready(Ready { events: 10_000, stream_length: 4_000_000, ..Ready::default() });
+    let latency = Latency::Fixed(Span(Duration::ZERO));
+    Script { stream_pause: Span(Duration::from_millis(50)), answer, latency, ..Script::default() }
+}
+
+fn begun(gateway: &Gateway) -> BufReader<TcpStream> {
+    let mut stream = BufReader::new(send(gateway.address, &body("model", true)));
+    stream.get_ref().set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    while !stream.fill_buf().unwrap().windows(6).any(|bytes| bytes == b"data: ") {
+        let mut line = String::new();
+        assert!(stream.read_line(&mut line).unwrap() > 0, "it ends before it begins");
+    }
+    stream
+}
+
+/// Reads the rest of a stream whose head was read.
+fn rest(mut stream: BufReader<TcpStream>) -> String {
+    let mut text = Vec::new();
+    let _ = std::io::Read::read_to_end(&mut stream, &mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+#[test]
+fn streams_that_outlast_the_end_are_told_so_and_never_called_whole() {
+    let story = story(endless());
+    let gateway = Gateway::start(&story, ["--drain", "500ms"]);
+    let streams: Vec<_> = (0..20).map(|_| begun(&gateway)).collect();
+    gateway.running.signal(Signal::TERM);
+    let ran = gateway.running.wait();
+    ran.says(1, &["stopped after 500ms (--drain)", "20"]);
+    for stream in streams {
+        let text = rest(stream);
+        assert!(text.contains("\"code\":\"gateway_stopping\""), "{text}");
+        assert!(
+            !text.contains("[DONE]") && text.ends_with("0\r\n\r\n"),
+            "the body is whole, the answer is not: {text}"
+        );
+    }
+    let log = story.lines("log.jsonl");
+    assert!(log.len() == 20 && log.iter().all(|line| line["outcome"] == "cut"), "{log:?}");
+}
+
+#[test]
+fn a_second_signal_ends_at_once_and_tells_whoever_waits() {
+    let story = story(slow(60_000));
+    let mut gateway = Gateway::start(&story, []);
+    let whole = send(gateway.address, &body("model", false));
+    let stream = send(gateway.address, &body("model", true));
+    gateway.running.until("both are asked", |_| story.vendor.counts().in_flight == 2);
+    gateway.running.signal(Signal::TERM);
+    gateway.running.until_it_says("waiting for answers in flight");
+    let begun = Instant::now();
+    gateway.running.signal(Signal::TERM);
+    assert_eq!(gateway.running.wait().status, 130);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    for waiting in [whole, stream] {
+        let got = Got::read(&mut BufReader::new(waiting)).expect("it is told");
+        assert_eq!((got.status, got.header("retry-after")), (503, Some("1")), "{got:?}");
+        assert!(got.body.contains("gateway_stopping"), "{got:?}");
+    }
+    let log = story.lines("log.jsonl");
+    assert!(log.len() == 2 && log.iter().all(|line| line["status"] == 503), "{log:?}");
+}
+
+#[test]
+fn a_gateway_that_was_killed_starts_at_once_where_it_was() {
+    let story = story(echo(20));
+    let port = free_port().to_string();
+    for _ in 0..3 {
+        let mut gateway = Gateway::start(&story, ["--port", &*port]);
+        let mut open: Vec<_> = (0..20).map(|_| send(gateway.address, &body("model", false))).collect();
+        gateway.running.until("some are asked", |_| story.asked() > 0);
+        gateway.running.kill();
+        for stream in &mut open {
+            // Closed from this side too: what is left is the system's.
+            let _ = stream.write_all(json!({}).to_string().as_bytes());
+        }
+        drop(open);
+        let again = Gateway::start(&story, ["--port", &*port]);
+        assert_eq!(again.ask("model").0, 200);
+    }
+}
