@@ -1,6 +1,6 @@
 //! The limits on requests and tokens, kept to the letter, and told in a vendor's spelling.
 
-mod told;
+pub(crate) mod told;
 
 use std::{
     collections::VecDeque,

@@ -139,6 +139,8 @@ pub enum Spelling {
     Gemini,
     /// Nothing but words in the body of a refusal: "Please try again in 1.2s".
     Words,
+    /// Nothing but `Retry-After` as a date of HTTP, beside the `Date` at the vendor.
+    Dates,
 }
 
 /// What a successful answer says.

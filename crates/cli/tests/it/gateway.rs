@@ -2,6 +2,8 @@
 
 mod crowd;
 
+mod chaos;
+mod clock;
 mod reload;
 mod stop;
 

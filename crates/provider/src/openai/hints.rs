@@ -11,10 +11,10 @@ mod names;
 mod reading;
 mod said;
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use domain::Timestamp;
-use http::HeaderMap;
+use http::{HeaderMap, header};
 
 use names::{Kept, Part, Tells};
 
@@ -46,11 +46,17 @@ pub struct Left {
 
 impl Hints {
     /// Reads what the headers tell, and of a refusal the body as well. `now` is asked only where a moment of the calendar
-    /// is told.
+    /// is told, and the vendor does not say what time it is there: two clocks seldom agree, and some jump.
     ///
     /// The clearest statement of a wait wins: milliseconds, `Retry-After`, the words of the refusal, and then the reset of a
     /// limit of which nothing is left. Headers of no such name cost a comparison of their first letter each.
     pub fn read(headers: &HeaderMap, refusal: Option<&[u8]>, now: impl Fn() -> Timestamp) -> Self {
+        let theirs = || {
+            let date = httpdate::parse_http_date(headers.get(header::DATE)?.to_str().ok()?).ok()?;
+            let since = date.duration_since(UNIX_EPOCH).ok()?;
+            Some(Timestamp(u64::try_from(since.as_millis()).ok()?))
+        };
+        let now = || theirs().unwrap_or_else(&now);
         let mut seen = Seen::default();
         for (name, value) in headers {
             let name = name.as_str();

@@ -30,7 +30,7 @@ pub(super) fn put(spelling: Spelling, requests: Option<Left>, tokens: Option<Lef
         Spelling::Ietf => {
             Names { name: |part, _| format!("ratelimit-{part}"), requests: "", tokens: None, reset: seconds }
         }
-        Spelling::Gemini | Spelling::Words => return,
+        Spelling::Gemini | Spelling::Words | Spelling::Dates => return,
     };
     let told = [(Some(names.requests), requests), (names.tokens, tokens)];
     for (what, left) in told {
@@ -62,6 +62,19 @@ fn units(time: Duration) -> String {
 /// Whole seconds.
 fn seconds(time: Duration) -> String {
     (time.as_secs() + u64::from(time.subsec_nanos() > 0)).to_string()
+}
+
+/// The date that it is, and that it will be behind `wait`, as HTTP has dates.
+#[expect(clippy::disallowed_methods, reason = "a vendor tells the time of day, and is no part of what a Clock is for")]
+pub(crate) fn dates(wait: Duration) -> Option<[HeaderValue; 2]> {
+    let now = SystemTime::now();
+    let date = |at: SystemTime| {
+        let date = jiff::Timestamp::try_from(at).ok()?.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        HeaderValue::try_from(date).ok()
+    };
+    // Whole seconds are all that there is, and nobody shall come too early.
+    let whole = wait + Duration::from_millis(999);
+    Some([date(now)?, date(now + whole)?])
 }
 
 /// A moment of RFC 3339, in whole seconds.

@@ -4,7 +4,7 @@ use std::{borrow::Cow, time::Duration};
 
 use http::{
     Response, StatusCode,
-    header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER},
+    header::{CONTENT_TYPE, DATE, HeaderName, HeaderValue, RETRY_AFTER},
 };
 use serde_json::{Value, json};
 
@@ -12,6 +12,7 @@ use crate::{
     body::Body,
     duration::Span,
     fault::{Fault, FaultKind},
+    limit::told,
     script::Spelling,
 };
 
@@ -133,6 +134,13 @@ impl WireError {
         if let Some(wait) =
             self.retry_after.filter(|_| !matches!(self.spelling, Some(Spelling::Gemini | Spelling::Words)))
         {
+            if self.spelling == Some(Spelling::Dates)
+                && let Some([date, until]) = told::dates(wait)
+            {
+                headers.insert(DATE, date);
+                headers.insert(RETRY_AFTER, until);
+                return response;
+            }
             // The header holds whole seconds; a client that knows no milliseconds waits the longer.
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));

@@ -80,3 +80,16 @@ fn latencies_are_drawn_from_their_distribution_and_drawn_again_alike() {
     let at_one_sigma = lognormal[8_413] / lognormal[5_000];
     assert!((at_one_sigma - 0.5_f64.exp()).abs() < 0.06, "one sigma is at {at_one_sigma}");
 }
+
+#[test]
+fn a_wait_can_be_told_as_a_date_beside_the_date_that_it_is() {
+    let fault = json!({ "kind": "throttled", "rate": 1.0, "retry_after": "1h" });
+    let vendor = vendor(json!({ "faults": [fault], "limits": { "told": "dates" } }));
+    let refused = ask(&vendor, &saying("hi"));
+    let moment = |name: &str| {
+        let date = refused.header(name).unwrap_or_else(|| panic!("no {name}"));
+        jiff::fmt::rfc2822::parse(date).unwrap_or_else(|error| panic!("{date}: {error}")).timestamp()
+    };
+    let wait = moment("retry-after").duration_since(moment("date"));
+    assert!((3_600..=3_601).contains(&wait.as_secs()), "{wait:?}");
+}

@@ -57,7 +57,7 @@ impl Crowd {
         let client = |number: usize| {
             let (is_over, seen) = (Arc::clone(&is_over), Arc::clone(&seen));
             std::thread::spawn(move || {
-                let mut client = Client { address, number, model, n_asked: 0, open: None };
+                let mut client = Client::new(address, number, model);
                 while !is_over.load(Ordering::Relaxed) {
                     let one = client.ask();
                     let is_shut = one.end == End::NotLetIn;
@@ -125,14 +125,19 @@ pub(super) fn counted(seen: &[Seen]) -> BTreeMap<String, usize> {
 
 /// One client.
 pub(super) struct Client {
-    pub(super) address: SocketAddr,
-    pub(super) number: usize,
-    pub(super) model: &'static str,
-    pub(super) n_asked: usize,
-    pub(super) open: Option<BufReader<TcpStream>>,
+    address: SocketAddr,
+    number: usize,
+    model: &'static str,
+    n_asked: usize,
+    /// A connection that is kept.
+    open: Option<BufReader<TcpStream>>,
 }
 
 impl Client {
+    pub(super) fn new(address: SocketAddr, number: usize, model: &'static str) -> Self {
+        Self { address, number, model, n_asked: 0, open: None }
+    }
+
     pub(super) fn ask(&mut self) -> Seen {
         let id = format!("request-{}-{}-", self.number, self.n_asked);
         self.n_asked += 1;

@@ -31,19 +31,19 @@ fn file(vendors: [SocketAddr; 2], models: &[&str], gateway: &str) -> String {
 /// The ids in the logs, with how often each is there.
 fn logged(story: &Story) -> BTreeMap<String, usize> {
     let mut ids = BTreeMap::new();
-    for entry in fs::read_dir(story.path("logs")).unwrap() {
-        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+    for entry in fs::read_dir(story.path("logs")).expect("there are logs") {
+        let text = fs::read_to_string(entry.expect("it can be listed").path()).expect("it is text");
         for line in text.lines() {
             let id = if line.starts_with('{') {
                 let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
-                line["id"].as_str().unwrap().to_owned()
+                line["id"].as_str().expect("it has an id").to_owned()
             } else {
                 line.split_once(" id=")
                     .unwrap_or_else(|| panic!("no id: {line}"))
                     .1
                     .split(' ')
                     .next()
-                    .unwrap()
+                    .unwrap_or_default()
                     .to_owned()
             };
             *ids.entry(id).or_default() += 1;

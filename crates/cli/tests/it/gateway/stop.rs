@@ -64,10 +64,10 @@ fn endless() -> Script {
 
 fn begun(gateway: &Gateway) -> BufReader<TcpStream> {
     let mut stream = BufReader::new(send(gateway.address, &body("model", true)));
-    stream.get_ref().set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    while !stream.fill_buf().unwrap().windows(6).any(|bytes| bytes == b"data: ") {
+    stream.get_ref().set_read_timeout(Some(Duration::from_secs(30))).expect("it can be limited");
+    while !stream.fill_buf().expect("it can be read").windows(6).any(|bytes| bytes == b"data: ") {
         let mut line = String::new();
-        assert!(stream.read_line(&mut line).unwrap() > 0, "it ends before it begins");
+        assert!(stream.read_line(&mut line).expect("it can be read") > 0, "it ends before it begins");
     }
     stream
 }

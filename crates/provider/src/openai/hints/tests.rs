@@ -49,6 +49,21 @@ fn every_form_of_a_wait_is_understood() {
 }
 
 #[test]
+fn a_moment_is_counted_from_the_time_that_it_is_at_the_vendor() {
+    let date = ("date", "Mon, 20 Oct 2025 00:00:00 GMT");
+    let retry = ("retry-after", "Mon, 20 Oct 2025 00:00:05 GMT");
+    // Ours is an hour and a day before it, the same, and an hour and a day behind.
+    for ours in [-86_400_000, -3_600_000, 0, 3_600_000, 86_400_000] {
+        let now = Timestamp(LATER.0.checked_add_signed(ours).unwrap());
+        assert_eq!(read_at(now, &[retry, date], Some("")).retry_after, Some(Duration::from_secs(5)), "{ours}");
+        let reset = ("anthropic-ratelimit-requests-reset", "2025-10-20T00:00:05Z");
+        let hints = read_at(now, &[("anthropic-ratelimit-requests-remaining", "0"), reset, date], None);
+        assert_eq!(hints.retry_after, Some(Duration::from_secs(5)), "{ours}");
+    }
+    assert_eq!(read_at(LATER, &[retry, ("date", "soon")], Some("")).retry_after, Some(Duration::from_secs(5)));
+}
+
+#[test]
 fn nonsense_is_no_wait_and_no_wait_is_longer_than_a_day() {
     for text in ["", "-1", "soon", "NaN", "1s", "Sun, 99 Nov 1994 08:49:40 GMT", "\u{e9}"] {
         check(&[("retry-after", text)], None);
