@@ -130,15 +130,23 @@ async fn the_word_that_all_is_done_is_kept_back_however_it_comes() {
     let opening = "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\"},\"finish_reason\":null}]}\n\n";
     // Some vendors have an empty finish reason in every event.
     let word = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"one\"},\"finish_reason\":\"\"}]}\n\n";
-    for cut in [
-        vec![format!("{STREAM}{}", chunk(opening)), chunk("data: [DO"), format!("{}0\r\n\r\n", chunk("NE]\n\n"))],
-        vec![format!("{STREAM}{}", chunk(word)), "0\r\n\r\n".to_owned()],
+    for (cut, told) in [
+        // Nothing was said before it, so there is no stream to cut.
+        (
+            vec![format!("{STREAM}{}", chunk(opening)), chunk("data: [DO"), format!("{}0\r\n\r\n", chunk("NE]\n\n"))],
+            "upstream_unavailable",
+        ),
+        (
+            vec![format!("{STREAM}{}", chunk(word)), chunk("data: [DO"), format!("{}0\r\n\r\n", chunk("NE]\n\n"))],
+            "stream_cut",
+        ),
+        (vec![format!("{STREAM}{}", chunk(word)), "0\r\n\r\n".to_owned()], "stream_cut"),
     ] {
         let vendor = Vendor::start(move |_| Does::SaysAndCloses(cut.clone())).await;
         let house = House::new(&[&vendor], settings());
         let got = house.chat(r#"{"model":"a","stream":true}"#).await;
         assert!(!got.body.contains("[DO") && !got.body.contains("NE]"), "{got:?}");
-        assert!(got.body.contains("stream_cut"), "{got:?}");
+        assert!(got.body.contains(told), "{got:?}");
     }
 }
 
