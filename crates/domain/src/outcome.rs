@@ -84,6 +84,9 @@ pub struct AnswerMeta {
     /// The upstream's id of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
+    /// How many characters the text of the answer has, or of what the model said instead where it declined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub characters: Option<u64>,
 }
 
 /// What a handler brings back for one record: the raw answer, and the verdict derived from it.

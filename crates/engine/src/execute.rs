@@ -57,6 +57,8 @@ pub(crate) enum AttemptEnd {
     Retry(Box<Item>, Failure, AnswerMeta),
     /// The lane paid: back into the queue.
     Requeue(Box<Item>, Failure),
+    /// Its halves are tried by themselves.
+    Divided(Box<Item>, Failure),
     /// It waits outside; some members may have come back.
     Parked { item: Box<Item>, look_again_at: Timestamp, settled: Vec<Projection>, left: Vec<Left> },
     /// A chunk came back; members that are not among the settled ones are for the next pass.
@@ -155,7 +157,17 @@ impl Judged {
 /// Turns the end of attempt `number` into entries, and into what follows when they are durable.
 fn judge(shared: &Shared, item: &mut Item, ended: Ended, number: u32) -> Judged {
     let at = shared.clock.now();
+    let ended = match ended {
+        Ended::Divided(failure) if item.work.members.len() < 2 => {
+            Ended::Failed(failure, Bytes::new(), AnswerMeta::default())
+        }
+        other => other,
+    };
     match ended {
+        Ended::Divided(failure) => {
+            // After a crash the whole is tried again, and divided again.
+            Judged::new(Vec::new(), |item, _| AttemptEnd::Divided(item, failure)).clearing_the_mark()
+        }
         Ended::Done(answer) => {
             let (record, planned) = &item.work.members[0];
             let entry = succeeded(shared, record, planned, answer, number, at);

@@ -36,6 +36,16 @@ impl Item {
         most
     }
 
+    /// Divides a chunk into two, each of which begins with what its members have spent.
+    pub(crate) fn halves(mut self) -> (Self, Self) {
+        let middle = self.work.members.len() / 2;
+        let (members, spent) = (self.work.members.split_off(middle), self.spent.split_off(middle));
+        // A chunk is called by its first member.
+        let id = members.first().map_or(self.work.id, |(record, _)| record.key);
+        let back = Self { work: WorkItem { id, members }, spent, prior: Prior::default() };
+        (self, back)
+    }
+
     /// Returns about how much memory it holds, in bytes.
     pub(crate) fn weight(&self) -> usize {
         self.work.members.iter().map(|(record, planned)| record.bytes.len() + planned.body.len() + 512).sum()

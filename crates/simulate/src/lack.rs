@@ -22,6 +22,9 @@ pub struct Lacks {
     pub stream_options: Option<Words>,
     /// The wish for a stream: it answers whole, without a word.
     pub stream: bool,
+    /// Texts to embed of more tokens than that: the request is refused whole, in OpenAI's words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inputs_above: Option<u32>,
 }
 
 /// Whose words.

@@ -194,7 +194,7 @@ impl Service {
             Endpoint::Responses => {
                 Asked::Responses(Box::new(ResponsesRequest::parse(body, script, fixed.as_ref(), &self.schemas)?))
             }
-            Endpoint::Embeddings => Asked::Embeddings(EmbeddingsRequest::parse(body)?),
+            Endpoint::Embeddings => Asked::Embeddings(EmbeddingsRequest::parse(body, script)?),
             Endpoint::Moderations => Asked::Settled(others::moderate(body)?),
             Endpoint::Rerank => Asked::Settled(others::rerank(body)?),
             Endpoint::Images => Asked::Settled(others::draw(body)?),

@@ -260,7 +260,8 @@ impl Gathered {
         if let Some(reason) = &meta.finish_reason {
             self.finish_reasons.add(reason);
         }
-        if let Some(characters) = said::characters_of(raw) {
+        // Journals of former versions do not tell it.
+        if let Some(characters) = meta.characters.or_else(|| said::characters_of(raw)) {
             self.answer_characters.add(characters);
         }
         if meta.upstream.is_none() && meta.usage.is_none() && meta.latency_ms.is_none() {

@@ -1,6 +1,6 @@
 //! What a model said in the body of a chat completion: the text of its answer, or why it declined to give one.
 //!
-//! Every answer is looked at for its length, so that takes no copy of the text.
+//! In journals that do not tell an answer's length every answer is looked at for it, so that takes no copy of the text.
 
 use std::{fmt, marker::PhantomData};
 
@@ -20,6 +20,8 @@ pub(super) fn text_of(raw: &[u8]) -> Option<String> {
 
 /// Returns how many characters the text has; `None` where `raw` is no such body.
 pub(super) fn characters_of(raw: &[u8]) -> Option<u64> {
+    // Embeddings are answers too, and long.
+    memchr::memmem::find(raw, b"\"choices\"")?;
     said(raw).map(|Characters(n)| n)
 }
 

@@ -1,7 +1,7 @@
 //! What is asked: conversations, files, filters and embeddings, through the real binary.
 
 use serde_json::Value;
-use simulate::Script;
+use simulate::{Lacks, Script};
 
 use crate::story::{Pipeline, Story, records, slow};
 
@@ -36,6 +36,25 @@ fn embeddings_come_in_batches_and_a_killed_run_asks_for_the_rest_alone() {
     let tokens = |value: &Value| value["prompt_tokens"].as_u64().unwrap_or(0);
     let billed = &account["steps"][0]["billed"]["model"];
     assert!(tokens(billed) > 103, "each record bears its share of the bill: {account}");
+}
+
+#[test]
+fn a_text_that_the_vendor_does_not_take_costs_its_neighbours_nothing() {
+    let long = "and one more word ".repeat(40);
+    let source: String = (1..=103)
+        .map(|id| serde_json::json!({ "id": id, "text": if id % 40 == 7 { long.as_str() } else { "short" } }))
+        .map(|record| format!("{record}\n"))
+        .collect();
+    let lacks = Lacks { inputs_above: Some(100), ..Lacks::default() };
+    let story = Story::with(source, Script { lacks, ..Script::default() }, &Pipeline::default());
+    story.write("pipeline.yaml", EMBED);
+    story.run([]).says(1, &["100 succeeded", "3 failed (rejected 3)"]);
+    let failed: Vec<u64> = story.failures().iter().filter_map(|failure| failure["line"].as_u64()).collect();
+    assert_eq!(failed, [7, 47, 87]);
+    let rest = (1..=103).filter(|id| !failed.contains(id)).collect::<Vec<_>>();
+    assert_eq!(story.ids(), rest);
+    // 21 batches; of five records of which one is not taken, at most seven requests find it.
+    assert!(story.asked() <= 21 + 3 * 6, "{}", story.asked());
 }
 
 #[test]

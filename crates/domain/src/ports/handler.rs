@@ -80,6 +80,9 @@ pub enum Ended {
     Done(Answer),
     /// The item failed as a whole; the raw bytes are what came back, if anything.
     Failed(Failure, Bytes, AnswerMeta),
+    /// A chunk was turned down as a whole, perhaps for one of its members: its halves are tried by themselves, at nobody's
+    /// expense. A single record fails with this.
+    Divided(Failure),
     /// The item waits outside and is looked at again, by its receipt, at that time.
     Parked(Receipt, Timestamp),
     /// Members of a chunk came back, all or some.

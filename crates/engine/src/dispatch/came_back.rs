@@ -1,6 +1,6 @@
 //! Taking what came back: ends of attempts whose entries are durable.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, time::Duration};
 
 use bytes::Bytes;
 use domain::{
@@ -33,6 +33,13 @@ impl Flowing<'_> {
                 let Failure { kind, message, .. } = failure;
                 self.context.reporter.on(&Event::LanePaused { kind, message });
                 self.make_ready_first(item);
+            }
+            AttemptEnd::Divided(item, failure) => {
+                self.told_failed(item.work.id, &failure, Duration::ZERO);
+                let (front, back) = item.halves();
+                // The front one is to be the first.
+                self.make_ready_first(Box::new(back));
+                self.make_ready_first(Box::new(front));
             }
             AttemptEnd::Parked { item, look_again_at, settled, left } => {
                 self.settled(settled, None)?;
@@ -107,16 +114,20 @@ impl Flowing<'_> {
             self.gate.failed();
         }
         let wait = self.flow.backoff.wait(item.spent().total(), failure, &mut self.jitter);
+        self.told_failed(item.work.id, failure, wait);
+        self.n_queued += 1;
+        let due = Reverse(Instant::now() + wait);
+        self.backoff.push(Queued { due, number: Reverse(self.n_queued), item });
+    }
+
+    fn told_failed(&self, key: RecordKey, failure: &Failure, wait: Duration) {
         self.context.reporter.on(&Event::AttemptFailed {
-            key: item.work.id,
+            key,
             kind: failure.kind,
             reason: failure.reason,
             message: failure.message.clone(),
             next_in_ms: millis(wait),
         });
-        self.n_queued += 1;
-        let due = Reverse(Instant::now() + wait);
-        self.backoff.push(Queued { due, number: Reverse(self.n_queued), item });
     }
 
     /// Takes an item to be worked on, unless its request has been made for another record.

@@ -43,7 +43,7 @@ struct Wire<'a> {
 
 impl<'a> EmbeddingsRequest<'a> {
     /// Reads a request, or says what is wrong with it.
-    pub(crate) fn parse(body: &'a [u8]) -> Result<EmbeddingsRequest<'a>, WireError> {
+    pub(crate) fn parse(body: &'a [u8], script: &Script) -> Result<EmbeddingsRequest<'a>, WireError> {
         let wire: Wire<'a> = serde_json::from_slice(body)
             .map_err(|error| WireError::invalid(None, format!("the body is not an embeddings request: {error}")))?;
         let model = super::model_of(wire.model)?.get();
@@ -62,6 +62,12 @@ impl<'a> EmbeddingsRequest<'a> {
         };
         if inputs.len() > MOST_INPUTS {
             return Err(WireError::invalid(Some("input"), format!("`input` has more than {MOST_INPUTS} texts")));
+        }
+        if let Some(most) = script.lacks.inputs_above
+            && let Some(index) = inputs.iter().position(|input| script.usage.of_input(input) > most as usize)
+        {
+            let message = format!("Invalid 'input[{index}]': maximum input length is {most} tokens.");
+            return Err(WireError::invalid(Some("input"), message));
         }
         let dimensions = wire.dimensions.unwrap_or(DIMENSIONS);
         if !(1..=MOST_DIMENSIONS).contains(&dimensions) {

@@ -1,6 +1,12 @@
 //! Embeddings as a kind of work.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Instant,
+};
 
 use bytes::Bytes;
 use domain::{
@@ -29,6 +35,9 @@ const INPUT: &str = "input";
 /// The most bytes of texts in one request: what vendors take is counted in tokens, and this is well below it.
 const MAX_BYTES: usize = 1 << 20;
 
+/// After so many records in a row that were turned down by themselves, the reason is not looked for any more.
+const TURNED_DOWN: u32 = 32;
+
 /// Asks a model for the embedding of each record, several in one request.
 pub struct EmbedHandler {
     client: Arc<dyn ModelClient>,
@@ -42,6 +51,8 @@ pub struct EmbedHandler {
     into: String,
     dimensions: Option<u32>,
     new_fields: Vec<String>,
+    /// How many records in a row were turned down by themselves, while none was answered.
+    n_turned_down: AtomicU32,
 }
 
 impl Embed {
@@ -84,6 +95,7 @@ impl EmbedHandler {
             into: Value::from(config.into.as_str()).to_string(),
             dimensions: config.dimensions,
             new_fields: config.new_fields(),
+            n_turned_down: AtomicU32::new(0),
         })
     }
 
@@ -124,6 +136,18 @@ impl EmbedHandler {
         json::compact(embedding.get(), &mut output);
         output.push('}');
         RawValue::from_string(output).map_err(|error| Failure::new(FailureKind::Internal, json::in_words(&error)))
+    }
+
+    /// A vendor turns down a whole request for one text that it does not like, and often does not say which. Where it
+    /// turns down every one, nobody's text is the reason, and looking for it would multiply the requests.
+    fn turned_down(&self, mut failure: Failure, n: usize) -> Ended {
+        if self.n_turned_down.load(Ordering::Relaxed) < TURNED_DOWN {
+            return Ended::Divided(failure);
+        }
+        failure.message.push_str(&format!(
+            " (a request with {n} records; {TURNED_DOWN} others were turned down one by one, and none was answered since)"
+        ));
+        Ended::Failed(failure, Bytes::new(), AnswerMeta::default())
     }
 
     /// Gives each record of an item its own part of the answer.
@@ -207,13 +231,16 @@ impl Handler for EmbedHandler {
             let AttemptContext { deadline, permit, .. } = attempt;
             let request = ModelRequest { ask: Ask::Embeddings, route: Arc::clone(&self.route), body, deadline };
             match self.client.complete(request, permit).await {
-                Ok(answer) => self.harvest(item, answer),
-                Err((mut failure, raw)) => {
-                    let n = item.members.len();
-                    if failure.kind == FailureKind::Rejected && n > 1 {
-                        failure.message.push_str(&format!(
-                            " (a request with {n} records, of which one may be the reason: `batch: 1` tells which)"
-                        ));
+                Ok(answer) => {
+                    self.n_turned_down.store(0, Ordering::Relaxed);
+                    self.harvest(item, answer)
+                }
+                Err((failure, _)) if failure.kind == FailureKind::Rejected && item.members.len() > 1 => {
+                    self.turned_down(failure, item.members.len())
+                }
+                Err((failure, raw)) => {
+                    if failure.kind == FailureKind::Rejected {
+                        self.n_turned_down.fetch_add(1, Ordering::Relaxed);
                     }
                     Ended::Failed(failure, raw, AnswerMeta::default())
                 }

@@ -79,7 +79,12 @@ fn record(position: u64, text: &str) -> Record {
 /// Asks for the embeddings of `n` records in one request.
 fn asked(more: Value, n: u64, answer: Result<String, Failure>) -> (Ended, Vec<(Ask, String)>) {
     let client = Arc::new(Scripted { answer, asked: Mutex::default() });
-    let handler = handler(more, client.clone());
+    let ended = ask(&handler(more, client.clone()), n);
+    let asked = client.asked.lock().unwrap().clone();
+    (ended, asked)
+}
+
+fn ask(handler: &EmbedHandler, n: u64) -> Ended {
     let members = (0..n).map(|i| {
         let record = record(i, &json!({"text": format!("text \"{i}\"")}).to_string());
         let planned = handler.plan(&record).unwrap();
@@ -91,12 +96,10 @@ fn asked(more: Value, n: u64, answer: Result<String, Failure>) -> (Ended, Vec<(A
     let Reserve::Permit(permit) = handler.reserve(&item, deadline) else { panic!("there is room") };
     let attempt = AttemptContext { number: 1, deadline, permit, prior: &Prior::default(), notes: &NoNotes };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let ended = runtime.block_on(async {
+    runtime.block_on(async {
         handler.width_freed().await;
         handler.perform(&item, attempt).await
-    });
-    let asked = client.asked.lock().unwrap().clone();
-    (ended, asked)
+    })
 }
 
 const REPLY: &str = r#"{"object":"list","model":"e-2","data":[
@@ -180,17 +183,23 @@ fn an_embedding_that_is_none_fails_its_own_record_alone() {
 }
 
 #[test]
-fn a_refused_request_says_that_one_of_its_records_may_be_the_reason() {
+fn a_request_that_is_turned_down_is_divided_until_the_vendor_likes_none() {
     let refused = Failure::new(FailureKind::Rejected, "status 400: too long");
-    let (ended, _) = asked(json!({}), 2, Err(refused.clone()));
-    let Ended::Failed(failure, raw, _) = ended else { panic!("{ended:?}") };
+    let client = Arc::new(Scripted { answer: Err(refused.clone()), asked: Mutex::default() });
+    let handler = handler(json!({}), client);
+    let ask = |n: u64| ask(&handler, n);
+    assert!(matches!(ask(2), Ended::Divided(failure) if failure == refused));
+    for _ in 0..32 {
+        assert!(matches!(ask(3), Ended::Divided(_)));
+        let Ended::Failed(failure, raw, _) = ask(1) else { panic!("a single record has its own end") };
+        assert_eq!((failure, &raw[..]), (refused.clone(), &b"raw"[..]));
+    }
+    let Ended::Failed(failure, ..) = ask(2) else { panic!("no word of one that may be the reason") };
     assert_eq!(
         failure.message,
-        "status 400: too long (a request with 2 records, of which one may be the reason: `batch: 1` tells which)"
+        "status 400: too long (a request with 2 records; 32 others were turned down one by one, and none was answered \
+         since)"
     );
-    assert_eq!(&raw[..], b"raw");
-    let (ended, _) = asked(json!({}), 1, Err(refused.clone()));
-    assert!(matches!(ended, Ended::Failed(failure, ..) if failure == refused));
 }
 
 #[test]

@@ -93,6 +93,8 @@ fn message_of<'a>(body: &'a [u8], meta: &mut AnswerMeta) -> Result<Message<'a>, 
         _ => {}
     })
     .map_err(|error| broken(&format!("its message is {}", error.0)))?;
+    let said = if message.content.is_empty() { message.refusal.as_deref().unwrap_or("") } else { &message.content };
+    meta.characters = Some(said.chars().count() as u64);
     Ok(message)
 }
 

@@ -139,6 +139,7 @@ pub(super) fn meta(upstream: &str, prompt_tokens: u64, completion_tokens: u64, l
         latency_ms: Some(latency_ms),
         finish_reason: Some("stop".to_owned()),
         request_id: None,
+        characters: None,
     }
 }
 

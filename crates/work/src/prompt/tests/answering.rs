@@ -160,7 +160,7 @@ fn what_is_known_of_an_answer_is_kept_with_it() {
         (json!(null), None),
     ] {
         let body = json!({"id": "c-1", "model": "m-2", "usage": usage,
-            "choices": [{"message": {"content": "cut"}, "finish_reason": "length"}]});
+            "choices": [{"message": {"content": "c\u{fc}t"}, "finish_reason": "length"}]});
         let Ended::Failed(_, _, meta) =
             handler(json!({"template": "x"})).judge(&record("{}"), body.to_string().into(), 1, AnswerMeta::default())
         else {
@@ -173,7 +173,8 @@ fn what_is_known_of_an_answer_is_kept_with_it() {
         });
         let (model, finish_reason) = (Some("m-2".to_owned()), Some("length".to_owned()));
         let request_id = Some("c-1".to_owned());
-        assert_eq!(meta, AnswerMeta { usage, model, finish_reason, request_id, ..AnswerMeta::default() });
+        let characters = Some(3);
+        assert_eq!(meta, AnswerMeta { usage, model, finish_reason, request_id, characters, ..AnswerMeta::default() });
     }
 }
 
