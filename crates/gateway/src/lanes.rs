@@ -4,6 +4,7 @@
 //! while it is held. The state outlives the configuration: see `fleet`.
 
 mod fleet;
+mod sought;
 mod standing;
 
 use std::{
@@ -32,6 +33,7 @@ use crate::{
 };
 use fleet::{Shared, View};
 
+pub(crate) use sought::Sought;
 pub(crate) use standing::UpstreamStanding;
 
 /// The lanes of a gateway, as one configuration has them.
@@ -74,6 +76,14 @@ pub(crate) enum Picked {
     Place(Place),
     NotBefore(NotBefore),
     Closed(Failure),
+}
+
+/// What asking for a place now would come to.
+#[derive(Debug)]
+pub(crate) enum Outlook {
+    Free,
+    NotBefore(NotBefore),
+    Closed,
 }
 
 /// How many requests per second a route takes.
@@ -131,7 +141,7 @@ impl Lanes {
         let slots = resolved.upstreams.iter().map(|upstream| fleet.enter(upstream, now)).collect();
         drop(fleet);
         // There may be room where there was none.
-        shared.hand_on();
+        shared.hand_on(None);
         Self { names: resolved.names.clone(), routes, slots, shared, outage: resolved.outage }
     }
 
@@ -173,19 +183,6 @@ impl Lanes {
         self.shared.hand_places_to(queue);
     }
 
-    /// Returns how many requests per second a route's upstreams can be expected to take, when they are well.
-    pub(crate) fn pace(&self, route: usize) -> Pace {
-        let (mut fleet, now) = (self.shared.fleet(), Instant::now());
-        let (lanes, _) = fleet.seen_by(&self.slots);
-        let routes = self.routes();
-        let lanes = routes[route].members.iter().map(|member| &lanes[*member]);
-        let alive = lanes.filter(|lane| lane.health.standing(now) != Standing::Dead);
-        alive.fold(Pace { allowed: 0.0, expected: 0.0 }, |sum, Lane { limit, .. }| Pace {
-            allowed: sum.allowed + limit.allowed(),
-            expected: sum.expected + limit.pace(),
-        })
-    }
-
     /// Ends when a place was freed. The wait begins with the call, not with the first poll: who calls this before asking
     /// for a place misses nothing.
     pub(crate) fn freed(&self) -> Notified<'_> {
@@ -214,14 +211,10 @@ impl Lanes {
         let instead = routes[asked].instead;
         for number in [Some(asked), instead].into_iter().flatten() {
             let Route { members, balance, .. } = &mut routes[number];
-            let wants = need.abilities.of_members(members, &lanes);
+            let wants = need.abilities.of_members(members, tried, &lanes, now);
             let candidates = members.iter().enumerate().filter_map(|(position, upstream)| {
                 let lane = &lanes[*upstream];
-                let may_be_asked = matches!(lane.health.standing(now), Standing::Well | Standing::ProbeDue);
-                let is_one = may_be_asked
-                    && !tried.contains(upstream)
-                    && lane.can(wants)
-                    && lane.limit.room(need, now) == Room::Free;
+                let is_one = !tried.contains(upstream) && lane.takes(wants, need, now);
                 is_one.then(|| lane.candidate(position))
             });
             let Some(position) = balance.choose(candidates, need.session, jitter, now) else { continue };
@@ -236,24 +229,65 @@ impl Lanes {
             let (is_probe, is_told) = (AtomicBool::new(is_probe), AtomicBool::new(false));
             return Picked::Place(Place { lanes, upstream, need, taken, is_probe, is_told });
         }
-        let others = instead.map_or(&[][..], |instead| &routes[instead].members[..]);
+        self.why_none(asked, tried, need, (&lanes, &routes), now)
+    }
+
+    /// Returns what asking for a place now would come to, were there no line.
+    pub(crate) fn outlook(&self, asked: usize, tried: &[usize], need: Need) -> Outlook {
+        let now = Instant::now();
+        let mut fleet = self.shared.fleet();
+        let (lanes, _) = fleet.seen_by(&self.slots);
+        let routes = self.routes();
+        let is_free = [Some(asked), routes[asked].instead].into_iter().flatten().any(|number| {
+            let members = &routes[number].members;
+            let wants = need.abilities.of_members(members, tried, &lanes, now);
+            members.iter().any(|upstream| !tried.contains(upstream) && lanes[*upstream].takes(wants, need, now))
+        });
+        if is_free {
+            return Outlook::Free;
+        }
+        match self.why_none(asked, tried, need, (&lanes, &routes), now) {
+            Picked::NotBefore(wait) => Outlook::NotBefore(wait),
+            Picked::Place(_) | Picked::Closed(_) => Outlook::Closed,
+        }
+    }
+
+    /// Says why there is no place.
+    fn why_none(
+        &self,
+        asked: usize,
+        tried: &[usize],
+        need: Need,
+        (lanes, routes): (&View<'_>, &[Route]),
+        now: Instant,
+    ) -> Picked {
+        let others = routes[asked].instead.map_or(&[][..], |instead| &routes[instead].members[..]);
         let members = &routes[asked].members;
         let all = members.iter().chain(others.iter().filter(|other| !members.contains(other)));
-        let all = all.map(|upstream| &lanes[*upstream]);
         let hard = Wants { schema: false, ..need.abilities };
-        let able = all.clone().filter(|lane| lane.can(hard));
-        if able.clone().next().is_none() {
-            return Picked::Closed(unable(&routes[asked].name, all, hard));
+        let mut able = all.clone().filter(|upstream| lanes[**upstream].can(hard)).peekable();
+        if able.peek().is_none() {
+            return Picked::Closed(unable(&routes[asked].name, all.map(|upstream| &lanes[*upstream]), hard));
         }
-        refusal(able, need, self.outage, now)
+        let left = able.filter(|upstream| !tried.contains(upstream)).map(|upstream| &lanes[*upstream]);
+        // Who was failed by one waits for those that are only busy, and in vain for what is broken: it may stay so, and
+        // there is a failure to tell, on which somebody can act.
+        let is_hope = |lane: &Lane| !matches!(lane.health.standing(now), Standing::Dead | Standing::OpenUntil(_));
+        if !tried.is_empty() && !left.clone().any(is_hope) {
+            return Picked::Closed(Failure::new(FailureKind::Unavailable, "no other upstream can be asked"));
+        }
+        refusal(left, need, self.outage, now)
     }
 }
 
 impl Wants {
-    /// Leaves out the wish for a schema where none of those who can do the rest takes one.
-    fn of_members(self, members: &[usize], lanes: &View<'_>) -> Self {
-        let is_heard = self.schema && members.iter().any(|upstream| lanes[*upstream].can(self));
-        Self { schema: is_heard, ..self }
+    /// Leaves out the wish for a schema where none of those who can do the rest, and may still be asked, takes one.
+    fn of_members(self, members: &[usize], tried: &[usize], lanes: &View<'_>, now: Instant) -> Self {
+        let hears = |upstream: &usize| {
+            let lane = &lanes[*upstream];
+            lane.can(self) && !tried.contains(upstream) && lane.health.standing(now) != Standing::Dead
+        };
+        Self { schema: self.schema && members.iter().any(hears), ..self }
     }
 }
 
@@ -277,11 +311,13 @@ fn refusal<'a>(lanes: impl Iterator<Item = &'a Lane> + Clone, need: Need, outage
                     is_limited = true;
                     (at, Waiting::Rate)
                 }
-                // A place that is freed is told. (Free is one that was tried before.)
-                Room::Full | Room::Free => {
+                // A place that is freed is told.
+                Room::Full => {
                     is_full = true;
                     continue;
                 }
+                // It does not take the schema that another one would take.
+                Room::Free => continue,
             },
             Standing::CoolsUntil(at) => (at, Waiting::Throttled),
             Standing::OpenUntil(Some(at)) => (at, Waiting::Outage(lane.trouble(now))),
@@ -348,6 +384,12 @@ impl Lane {
         wants == Wants::default() || (wants.lacking(self.abilities).is_none() && wants.is_content_with(self.json))
     }
 
+    /// Returns whether it takes a request now.
+    fn takes(&self, wants: Wants, need: Need, now: Instant) -> bool {
+        let may_be_asked = matches!(self.health.standing(now), Standing::Well | Standing::ProbeDue);
+        may_be_asked && self.can(wants) && self.limit.room(need, now) == Room::Free
+    }
+
     fn candidate(&self, position: usize) -> Candidate<'_> {
         let (_, n_in_flight) = self.limit.width();
         Candidate { position, weight: self.weight, hash: self.hash, load: &self.load, n_in_flight }
@@ -390,7 +432,7 @@ impl Place {
     pub(crate) fn begun(&self) {
         if self.is_probe.swap(false, Ordering::Relaxed) {
             self.lanes.with(self.upstream, |lane, _| lane.health.answered());
-            self.lanes.shared.hand_on();
+            self.hand_on();
         }
     }
 
@@ -423,9 +465,13 @@ impl Place {
         };
         drop(fleet);
         if is_first {
-            self.lanes.shared.hand_on();
+            self.hand_on();
         }
         cost
+    }
+
+    fn hand_on(&self) {
+        self.lanes.shared.hand_on(Some(self.lanes.slots[self.upstream]));
     }
 }
 
@@ -461,7 +507,7 @@ impl Drop for Place {
                 lane.health.abandon_probe();
             }
         });
-        self.lanes.shared.hand_on();
+        self.hand_on();
     }
 }
 

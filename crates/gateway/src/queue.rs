@@ -3,8 +3,14 @@
 //! It is bounded in length and in time: who would wait longer than he may is refused at once, and told when to come back.
 //! Whoever frees a place hands it to the one whose turn it is; where it is the time that frees one, a single waiter
 //! keeps the time for all. Nobody polls, and nobody is woken who cannot go.
+//!
+//! Whom an upstream failed gets into line again for the others. He goes before those of his class who came later, for his
+//! key had its turn; he may wait for what is left of the time that one may wait, in which what he stood in line before
+//! counts, and what the upstream took does not.
 
 mod line;
+mod lines;
+mod waiter;
 
 use std::{
     sync::{
@@ -14,19 +20,50 @@ use std::{
     time::Duration,
 };
 
-use domain::{Failure, Waiting, ports::Class};
+use domain::{
+    Failure, Waiting,
+    ports::{Class, NotBefore},
+};
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
-    lanes::{Lanes, Picked, Place},
+    lanes::{Lanes, Outlook, Picked, Place, Sought},
     need::Need,
 };
-use line::{Lines, Waiter};
+use line::Blocked;
+use lines::Lines;
+use waiter::Waiter;
 
 /// Told where nothing is known that would tell more.
 const A_MOMENT: Duration = Duration::from_secs(1);
 /// Nobody is told to come back later than that.
 const LONGEST: Duration = Duration::from_hours(24);
+
+/// Who asks for a place, and for which.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asking<'a> {
+    /// The name that was asked for.
+    pub(crate) route: &'a str,
+    pub(crate) class: Class,
+    /// Those of a class take turns by it.
+    pub(crate) key: u64,
+    pub(crate) need: Need,
+    /// When there must be an answer.
+    pub(crate) deadline: Instant,
+    /// The upstreams that failed him.
+    pub(crate) tried: &'a [usize],
+    /// When he asked for a place the first time.
+    pub(crate) since: Instant,
+    /// How long he has stood in line.
+    pub(crate) waited: Duration,
+}
+
+impl<'a> Asking<'a> {
+    /// Somebody who asks for the first time.
+    pub(crate) fn first(route: &'a str, class: Class, key: u64, need: Need, deadline: Instant) -> Self {
+        Self { route, class, key, need, deadline, tried: &[], since: Instant::now(), waited: Duration::ZERO }
+    }
+}
 
 /// Why there is no place.
 #[derive(Clone, Debug)]
@@ -37,7 +74,7 @@ pub(crate) enum Why {
     TooSlow,
     /// No upstream can be asked for longer than that: they asked for a rest, or cannot be reached.
     Away(Waiting),
-    /// Never: the name leads nowhere, the keys are dead, the outage is beyond its limit.
+    /// Not by waiting: the name leads nowhere, the keys are dead, the outage is beyond its limit, or all were tried.
     Closed(Failure),
 }
 
@@ -58,6 +95,9 @@ pub(crate) struct Queue {
     /// How many wait, or are about to.
     n_waiting: AtomicUsize,
     state: Mutex<State>,
+    /// How often a place was looked for on behalf of somebody in line.
+    #[cfg(test)]
+    n_looks: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -71,7 +111,15 @@ impl Queue {
     /// Makes the line before `lanes`, in which `length` may wait, each for `wait`.
     pub(crate) fn new(lanes: Arc<Lanes>, length: usize, wait: Duration) -> Arc<Self> {
         let state = Mutex::new(State { lines: Lines::new(lanes.n_routes()), keeper: None });
-        let queue = Arc::new(Self { lanes, length, wait, n_waiting: AtomicUsize::new(0), state });
+        let queue = Arc::new(Self {
+            lanes,
+            length,
+            wait,
+            n_waiting: AtomicUsize::new(0),
+            state,
+            #[cfg(test)]
+            n_looks: AtomicUsize::new(0),
+        });
         queue.lanes.hand_places_to(Arc::downgrade(&queue));
         queue
     }
@@ -85,89 +133,99 @@ impl Queue {
         self.n_waiting.load(Ordering::Relaxed)
     }
 
-    /// Ends with a place at an upstream of `route`, or with the reason why there is none, no later than `deadline`. `key`
-    /// is whoever asks: those of a class take turns by it. Dropping the future leaves the line.
+    /// Ends with a place, or with the reason why there is none, no later than the deadline. Dropping the future leaves the
+    /// line.
     ///
     /// # Errors
     /// The reason, and when a place is likely.
-    pub(crate) async fn enter(
-        &self,
-        route: &str,
-        class: Class,
-        key: u64,
-        need: Need,
-        deadline: Instant,
-    ) -> Result<Place, Refused> {
-        let Some(number) = self.lanes.route(route) else {
-            return Err(Refused { why: Why::Closed(self.lanes.unknown(route)), retry_after: LONGEST });
+    pub(crate) async fn enter(&self, asking: &Asking<'_>) -> Result<Place, Refused> {
+        let Some(route) = self.lanes.route(asking.route) else {
+            return Err(closed(self.lanes.unknown(asking.route)));
         };
         if self.n_waiting.load(Ordering::Acquire) == 0 {
-            match self.lanes.pick_in(number, &[], need) {
+            match self.lanes.pick_in(route, asking.tried, asking.need) {
                 Picked::Place(place) => return Ok(place),
                 Picked::Closed(failure) => return Err(closed(failure)),
                 Picked::NotBefore(_) => {}
             }
         }
-        let deadline = deadline.min(Instant::now() + self.wait);
-        let waiter = match self.join(number, class, key, need, deadline) {
-            Joined::Ended(end) => return end,
-            Joined::Waits(waiter) => waiter,
-        };
-        self.wait_for(waiter).await
+        match self.join(route, asking) {
+            Joined::Ended(end) => end,
+            Joined::Waits(waiter) => self.wait_for(waiter).await,
+        }
     }
 
-    /// A request ended: hands on what it left.
-    pub(crate) fn freed(&self) {
+    /// Returns after how long a request that came now for the first time is likely to get a place; nothing where that is at
+    /// once, or nobody knows.
+    pub(crate) fn likely(&self, asking: &Asking<'_>) -> Option<Duration> {
+        let route = self.lanes.route(asking.route)?;
+        let Outlook::NotBefore(NotBefore { at, reason }) = self.lanes.outlook(route, &[], asking.need) else {
+            return None;
+        };
+        let number = self.state().lines.n_before(route, asking.class) + 1;
+        Some(self.after(at.map(Instant::from_std), &reason, route, number))
+    }
+
+    /// A request ended: hands on what it left, in this slot or perhaps in any.
+    pub(crate) fn freed(&self, slot: Option<usize>) {
         // Whoever joins is counted before he looks for a place, so that one of us two sees the other.
-        if self.n_waiting.load(Ordering::Acquire) > 0 {
-            self.serve(&mut self.state());
+        if self.n_waiting.load(Ordering::Acquire) == 0 {
+            return;
         }
+        let upstreams = slot.map(|slot| self.lanes.in_slot(slot));
+        let mut state = self.state();
+        match upstreams {
+            Some(upstreams) => state.lines.open_those(|line| line.sought.is_of(&upstreams)),
+            None => state.lines.open_those(|_| true),
+        }
+        self.serve(&mut state);
     }
 
     /// Gets into line, unless there is a place, or no hope of one.
-    fn join(&self, route: usize, class: Class, key: u64, need: Need, deadline: Instant) -> Joined {
+    fn join(&self, route: usize, asking: &Asking<'_>) -> Joined {
+        let sought = self.lanes.sought(route, asking.tried, asking.need.abilities);
+        let deadline = asking.deadline.min(Instant::now() + self.wait.saturating_sub(asking.waited));
         let mut state = self.state();
-        let is_full = state.lines.n() >= self.length;
-        if is_full && state.lines.has_line(route) {
-            let n = state.lines.n_before(route, class) + 1;
-            return Joined::Ended(Err(self.refused(Why::TooLong, &state.lines, route, n)));
+        let is_full = state.lines.n() >= self.length || !state.lines.may_begin(&sought);
+        if is_full && state.lines.has_line(&sought) {
+            let n = state.lines.n_before(route, asking.class) + 1;
+            return Joined::Ended(Err(self.refused(Why::TooLong, &state.lines, &sought, n)));
         }
-        let waiter = Waiter::new(route, class, key, need, deadline);
-        // One line is blocked, and those behind its first wait with it; before an empty one, all are looked at in order.
-        let is_first = !state.lines.has_line(route);
-        state.lines.push(&waiter);
+        let waiter = state.lines.push(asking, sought.clone(), deadline);
         // Before a place is looked for: see `freed`.
         self.count(&state);
-        if is_first {
+        // A line is blocked by its first, and those behind him wait with him.
+        if state.lines.is_first(&waiter) {
+            state.lines.open(waiter.line);
             self.serve(&mut state);
         }
         if let Some(end) = waiter.take_end() {
             return Joined::Ended(end);
         }
-        let is_beyond = match state.lines.blocked(route) {
-            Some((Some(at), reason)) => *reason != Waiting::Width && *at > deadline,
-            Some((None, _)) | None => false,
+        let is_beyond = match state.lines.blocked(&sought) {
+            Some(Blocked { at: Some(at), reason, .. }) => *reason != Waiting::Width && *at > deadline,
+            Some(_) | None => false,
         };
         let why = match is_full {
             true => Why::TooLong,
-            false if is_beyond || self.is_too_slow(&state.lines, &waiter) => Why::TooSlow,
+            false if is_beyond || self.is_too_slow(&state.lines, &sought, &waiter) => Why::TooSlow,
             false => return Joined::Waits(waiter),
         };
-        let refused = self.refused(why, &state.lines, route, state.lines.n_before(route, class));
+        let n = state.lines.n_before(route, asking.class);
+        let refused = self.refused(why, &state.lines, &sought, n);
         self.leave(&mut state, &waiter);
         Joined::Ended(Err(refused))
     }
 
-    /// Returns whether the rates alone put off the last one in a line beyond his deadline.
-    fn is_too_slow(&self, lines: &Lines, waiter: &Waiter) -> bool {
-        let n_before = lines.n_before(waiter.route, waiter.class).saturating_sub(1);
-        let allowed = self.lanes.pace(waiter.route).allowed;
-        let first = match lines.blocked(waiter.route) {
-            Some((Some(at), Waiting::Rate)) => *at,
+    /// Returns whether the rates alone put off somebody who has just joined beyond his deadline.
+    fn is_too_slow(&self, lines: &Lines, sought: &Sought, waiter: &Waiter) -> bool {
+        let allowed = self.lanes.pace_of(sought).allowed;
+        let first = match lines.blocked(sought) {
+            Some(Blocked { at: Some(at), reason: Waiting::Rate, .. }) => *at,
             _ => Instant::now(),
         };
         // Without a limit that is no time at all.
-        let after = Duration::try_from_secs_f64(n_before as f64 / allowed).unwrap_or(LONGEST);
+        let after = Duration::try_from_secs_f64(lines.n_sooner(waiter) as f64 / allowed).unwrap_or(LONGEST);
         first + after > waiter.deadline
     }
 
@@ -192,6 +250,7 @@ impl Queue {
             let now = Instant::now();
             let keeps = matches!(&state.keeper, Some((keeper, until)) if Arc::ptr_eq(keeper, waiter) && *until <= now);
             if keeps {
+                state.lines.open_those(|line| line.is_due(now));
                 self.serve(&mut state);
             }
             if let Some(end) = waiter.take_end() {
@@ -199,37 +258,37 @@ impl Queue {
             }
             if now >= waiter.deadline {
                 let n = state.lines.n_before(waiter.route, waiter.class);
-                return Err(self.refused(Why::TooSlow, &state.lines, waiter.route, n));
+                let sought = self.lanes.sought(waiter.route, &waiter.tried, waiter.need.abilities);
+                return Err(self.refused(Why::TooSlow, &state.lines, &sought, n));
             }
         }
     }
 
-    /// Gives out all places that there are, in the order of the lines.
+    /// Gives out the places that there are for the lines that are open, in their order.
     fn serve(&self, state: &mut State) {
         let State { lines, .. } = state;
-        lines.open_all();
         while let Some(waiter) = lines.next() {
-            let route = waiter.route;
-            match self.lanes.pick_in(route, &[], waiter.need) {
+            #[cfg(test)]
+            self.n_looks.fetch_add(1, Ordering::Relaxed);
+            match self.lanes.pick_in(waiter.route, &waiter.tried, waiter.need) {
                 Picked::Place(place) => {
                     lines.served(&waiter);
                     waiter.end_with(Ok(place));
                 }
-                Picked::NotBefore(wait) => {
-                    let at = wait.at.map(Instant::from_std);
-                    let is_away = matches!(wait.reason, Waiting::Throttled | Waiting::Outage(_));
-                    lines.block(route, Some((at, wait.reason.clone())));
+                Picked::NotBefore(NotBefore { at, reason }) => {
+                    let at = at.map(Instant::from_std);
+                    let is_away = matches!(reason, Waiting::Throttled | Waiting::Outage(_));
+                    lines.block(&waiter, Blocked { at, reason: reason.clone(), by: waiter.number() });
                     if let Some(at) = at.filter(|_| is_away) {
                         let retry_after = at.saturating_duration_since(Instant::now()).min(LONGEST);
-                        for waiter in lines.take_hopeless(route, Some(at)) {
-                            waiter.end_with(Err(Refused { why: Why::Away(wait.reason.clone()), retry_after }));
+                        for waiter in lines.take_hopeless(waiter.line, at) {
+                            waiter.end_with(Err(Refused { why: Why::Away(reason.clone()), retry_after }));
                         }
                     }
                 }
                 Picked::Closed(failure) => {
-                    for waiter in lines.take_hopeless(route, None) {
-                        waiter.end_with(Err(closed(failure.clone())));
-                    }
+                    lines.remove(&waiter);
+                    waiter.end_with(Err(closed(failure)));
                 }
             }
         }
@@ -268,32 +327,31 @@ impl Queue {
 
     /// Takes somebody out of the line who goes away.
     fn leave(&self, state: &mut State, waiter: &Arc<Waiter>) {
-        if !state.lines.remove(waiter) {
-            return;
-        }
-        let was_keeper = matches!(&state.keeper, Some((keeper, _)) if Arc::ptr_eq(keeper, waiter));
-        // Those behind him may need less than he did.
-        if was_keeper || state.lines.has_line(waiter.route) {
+        if state.lines.remove(waiter) {
+            // Those behind him may need less than he did, and somebody else has to keep the time if it was he.
             self.serve(state);
         }
-        self.count(state);
     }
 
     /// Says when a place is likely for the one of that number in a route's line.
-    fn refused(&self, why: Why, lines: &Lines, route: usize, number: usize) -> Refused {
-        let now = Instant::now();
-        let blocked = lines.blocked(route);
-        let why = match blocked {
-            Some((_, reason @ (Waiting::Throttled | Waiting::Outage(_)))) => Why::Away(reason.clone()),
+    fn refused(&self, why: Why, lines: &Lines, sought: &Sought, number: usize) -> Refused {
+        let Some(Blocked { at, reason, .. }) = lines.blocked(sought) else {
+            return Refused { why, retry_after: self.after(None, &Waiting::Width, sought.route, number) };
+        };
+        let why = match reason {
+            Waiting::Throttled | Waiting::Outage(_) => Why::Away(reason.clone()),
             _ => why,
         };
-        let at = match blocked {
-            Some((Some(at), reason)) if *reason != Waiting::Width => at.saturating_duration_since(now),
-            _ => Duration::ZERO,
-        };
+        Refused { why, retry_after: self.after(*at, reason, sought.route, number) }
+    }
+
+    /// Returns after how long the one of that number in a route's line is likely to get a place.
+    fn after(&self, at: Option<Instant>, reason: &Waiting, route: usize, number: usize) -> Duration {
+        let at = at.filter(|_| *reason != Waiting::Width);
+        let at = at.map_or(Duration::ZERO, |at| at.saturating_duration_since(Instant::now()));
         let expected = self.lanes.pace(route).expected;
         let drained = Duration::try_from_secs_f64(number as f64 / expected).unwrap_or(A_MOMENT);
-        Refused { why, retry_after: at.max(drained).clamp(Duration::from_millis(1), LONGEST) }
+        at.max(drained).clamp(Duration::from_millis(1), LONGEST)
     }
 }
 

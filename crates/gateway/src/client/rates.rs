@@ -18,7 +18,7 @@ use crate::{
     Forward, Gateway, ModelsFile,
     lanes::{Answered, Lanes},
     need::Need,
-    queue::Queue,
+    queue::{Asking, Queue},
     resolve,
 };
 
@@ -117,7 +117,8 @@ async fn a_hundred_in_flight_use_the_rates_of_three_models_from_the_waiting_line
             sleep_until(begin + Duration::from_millis(n)).await;
             while begin.elapsed() < LASTS {
                 let (need, deadline) = (Need { tokens: 100, ..Need::default() }, Instant::now() + LASTS);
-                let place = queue.enter("auto", Class::Normal, n % 7, need, deadline).await.unwrap();
+                let asking = Asking::first("auto", Class::Normal, n % 7, need, deadline);
+                let place = queue.enter(&asking).await.unwrap();
                 vendor.ask(place.upstream).await;
                 place.tell(Ok(Answered::default()));
             }

@@ -96,9 +96,14 @@ pub(super) struct Account {
     pub(super) n_attempts: u32,
     /// How long upstreams and the line were waited for.
     pub(super) waited: Duration,
+    /// How much of that in line, once it came there.
     pub(super) queued: Option<Duration>,
+    /// When it came there first.
+    pub(super) in_line_since: Option<Instant>,
     /// When the last attempt began.
     pub(super) sent: Option<Instant>,
+    /// When it failed, if it did.
+    pub(super) failed_at: Option<Instant>,
     pub(super) first_byte: Option<Duration>,
     pub(super) usage: Option<Usage>,
     pub(super) bytes_out: u64,
@@ -118,13 +123,29 @@ impl Account {
             n_attempts: 0,
             waited: Duration::ZERO,
             queued: None,
+            in_line_since: None,
             sent: None,
+            failed_at: None,
             first_byte: None,
             usage: None,
             bytes_out: 0,
             is_stream: false,
             trouble: None,
         }
+    }
+
+    /// An upstream is asked now.
+    pub(super) fn asks(&mut self, upstream: usize, now: Instant) {
+        (self.sent, self.failed_at, self.upstream) = (Some(now), None, Some(upstream));
+        self.n_attempts += 1;
+    }
+
+    /// It stood in line, or found a place at once.
+    pub(super) fn stood_in_line(&mut self, since: Instant) {
+        let stood = since.elapsed();
+        self.in_line_since.get_or_insert(since);
+        self.queued = Some(self.queued.unwrap_or_default() + stood);
+        self.waited += stood;
     }
 
     /// Returns what of the time so far was ours.
@@ -134,6 +155,7 @@ impl Account {
 
     /// The upstream that was asked last failed.
     pub(super) fn failed(&mut self, kind: FailureKind, status: Option<StatusCode>) {
+        self.failed_at = Some(Instant::now());
         if let Some(upstream) = self.upstream {
             self.serving.audience.failed(upstream, kind);
         }
@@ -172,7 +194,7 @@ impl Drop for Account {
             took,
             overhead,
             first_byte: self.first_byte,
-            attempt_took: self.sent.map(|sent| sent.elapsed()),
+            attempt_took: self.sent.map(|sent| self.failed_at.unwrap_or_else(Instant::now) - sent),
             queued: self.queued.unwrap_or_default(),
             was_in_line: self.queued.is_some(),
             usage: self.usage,

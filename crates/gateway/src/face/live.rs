@@ -12,6 +12,7 @@ use std::{
 use domain::Timestamp;
 use http::{HeaderValue, StatusCode};
 use provider::{Json, OpenAi};
+use tokio::time::Instant;
 
 use super::{
     account::Audience, ask::Ask, hedge::Budget, key_ring::KeyRing, log::AccessLog, metrics::Metrics, problem::Problem,
@@ -20,7 +21,7 @@ use crate::{
     FaceConfig, Hedge, Resolved,
     client::Gateway,
     lanes::{Picked, Place},
-    queue::Queue,
+    queue::{Asking, Queue, Why},
 };
 
 /// One configuration, with the state of its upstreams. Requests that began with it end with it.
@@ -166,10 +167,28 @@ impl Serving {
             let failure = self.gateway.lanes().unknown(&ask.model);
             return Err(Problem::new(StatusCode::NOT_FOUND, "model_not_found", failure.message));
         }
-        // Those without a key are one client among the others.
-        let key = ask.client.key.map_or(0, |key| key as u64 + 1);
-        let place = self.queue.enter(&ask.model, ask.class, key, ask.need(), ask.deadline).await;
+        let place = self.queue.enter(&asking(ask)).await;
         place.map_err(|refused| Problem::of_line(&refused))
+    }
+
+    /// Gets a place at an upstream that was not tried yet, or waits for one in line, where `since` and `waited` are when the
+    /// request first came there and how long it has stood there.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(super) async fn place_again(
+        &self,
+        ask: &Ask,
+        tried: &[usize],
+        (since, waited): (Instant, Duration),
+    ) -> Result<Place, Why> {
+        let place = self.queue.enter(&Asking { tried, since, waited, ..asking(ask) }).await;
+        place.map_err(|refused| refused.why)
+    }
+
+    /// Returns after how long it is likely to help to ask again; nothing where that is not known.
+    pub(super) fn likely(&self, ask: &Ask) -> Option<Duration> {
+        self.queue.likely(&asking(ask))
     }
 
     /// Gets a place at an upstream that was not tried yet, if one is free now.
@@ -196,12 +215,13 @@ impl Serving {
         }
     }
 
-    /// Gets a place at an upstream that did not break off yet and can go on with an answer, if one is free now.
-    pub(super) fn place_to_go_on(&self, ask: &Ask, broken: &[usize]) -> Option<Place> {
+    /// Gets a place at an upstream that did not break off yet and can go on with an answer, if one is free now; and says
+    /// which others are not to be asked.
+    pub(super) fn place_to_go_on(&self, ask: &Ask, broken: &[usize]) -> Option<(Place, Vec<usize>)> {
         let mut tried = broken.to_vec();
         tried.extend((0..self.ways.len()).filter(|upstream| !self.ways[*upstream].goes_on));
         match self.another(ask, &tried) {
-            Picked::Place(place) => Some(place),
+            Picked::Place(place) => Some((place, tried)),
             _ => None,
         }
     }
@@ -210,6 +230,13 @@ impl Serving {
     pub(super) fn listed(&self) -> impl Iterator<Item = &str> {
         self.names.iter().filter(|known| known.is_listed).map(|known| &*known.name)
     }
+}
+
+/// Returns how a request stands in line when it comes there first.
+fn asking(ask: &Ask) -> Asking<'_> {
+    // Those without a key are one client among the others.
+    let key = ask.client.key.map_or(0, |key| key as u64 + 1);
+    Asking::first(&ask.model, ask.class, key, ask.need(), ask.deadline)
 }
 
 /// Makes what counts the requests of these upstreams and clients, and writes them down.

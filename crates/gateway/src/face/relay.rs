@@ -34,12 +34,16 @@ use crate::{
     Hedge,
     failover::is_upstreams_own,
     lanes::{self, Picked, Place},
+    queue::Why,
 };
 
 /// A whole answer that is longer is handed on as it comes.
 const WHOLE_MOST: u64 = 32 << 20;
 /// How much of a stream is held while its first event of content is waited for.
 const HELD_MOST: usize = 256 * 1024;
+
+/// When to ask again at the earliest where it was waited in vain.
+const A_MOMENT: Duration = Duration::from_secs(1);
 
 /// Headers of an answer that belong to the connection to the vendor (RFC 9110 section 7.6.1), or are ours to say.
 const THEIRS: [HeaderName; 10] = [
@@ -110,28 +114,23 @@ pub(super) async fn relay(
     ask: &Ask,
     account: &mut Account,
 ) -> Result<Answered, Refused> {
-    let queued = Instant::now();
+    let since = Instant::now();
     let place = serving.place(ask).await;
-    let queued = queued.elapsed();
-    account.queued = Some(queued);
-    account.waited += queued;
-    relay_from(place.map_err(Refused::Ours)?, serving, worker, ask, account).await
+    account.stood_in_line(since);
+    relay_from((place.map_err(Refused::Ours)?, Vec::new()), serving, worker, ask, account).await
 }
 
-/// Passes a request on, to the upstream at which it has a place and then to others.
+/// Passes a request on, to the upstream at which it has a place and then to others, but for those that were `tried`.
 pub(super) async fn relay_from(
-    mut place: Place,
+    (mut place, mut tried): (Place, Vec<usize>),
     serving: &Serving,
     worker: &Worker,
     ask: &Ask,
     account: &mut Account,
 ) -> Result<Answered, Refused> {
-    let mut tried = Vec::new();
     loop {
         let sent = Instant::now();
-        account.sent = Some(sent);
-        account.n_attempts += 1;
-        account.upstream = Some(place.upstream);
+        account.asks(place.upstream, sent);
         let hedge = if tried.is_empty() { serving.hedge(ask) } else { None };
         let Raced { place: asked, began, beaten } = match hedge {
             None => {
@@ -163,19 +162,41 @@ pub(super) async fn relay_from(
         let Broken { failed, own } = *broken;
         account.failed(failed.failure.kind, own.as_ref().map(|own| own.status));
         if !is_upstreams_own(failed.failure.kind) {
-            return Err(refused(way, &failed.failure, own));
+            return Err(refused(way, &failed.failure, own, None));
         }
         tried.push(upstream);
+        // Nobody waits with a place that another one could have.
+        drop(asked);
         // A place that nobody uses would cost the upstream's rates.
         let may_another_help = Instant::now() < ask.deadline;
-        match may_another_help.then(|| serving.another(ask, &tried)) {
-            Some(Picked::Place(next)) => {
+        let next = if may_another_help { Some(elsewhere(serving, ask, &tried, account).await) } else { None };
+        match next {
+            Some(Ok(next)) => {
                 account.failed_over();
                 place = next;
             }
-            _ => return Err(refused(way, &failed.failure, own)),
+            Some(Err(Why::Closed(_))) | None => {
+                return Err(refused(way, &failed.failure, own, serving.likely(ask)));
+            }
+            Some(Err(_)) => {
+                // It waited in vain, or the line is full: after a moment at the earliest.
+                let wait = serving.likely(ask).unwrap_or(A_MOMENT);
+                return Err(refused(way, &failed.failure, own, Some(wait)));
+            }
         }
     }
+}
+
+/// Gets a place at an upstream that was not tried, if one can be had before the request may wait no longer.
+async fn elsewhere(serving: &Serving, ask: &Ask, tried: &[usize], account: &mut Account) -> Result<Place, Why> {
+    let now = Instant::now();
+    let before = (account.in_line_since.unwrap_or(now), account.queued.unwrap_or_default());
+    // Who hangs up in line leaves no upstream that is asked.
+    let failed = account.upstream.take();
+    let place = serving.place_again(ask, tried, before).await;
+    account.upstream = failed;
+    account.stood_in_line(now);
+    place
 }
 
 /// What came of asking two.
@@ -413,14 +434,18 @@ fn payload(way: &Way, ask: &Ask) -> Result<Payload, Box<Broken>> {
     })
 }
 
-/// Says to the client why there is no answer, in the upstream's own words where it may hear them.
-fn refused(way: &Way, failure: &Failure, own: Option<Own>) -> Refused {
+/// Says to the client why there is no answer, in the upstream's own words where it may hear them; and when to ask again,
+/// which is `likely` where that is known.
+fn refused(way: &Way, failure: &Failure, own: Option<Own>, likely: Option<Duration>) -> Refused {
+    let ours = || {
+        let message = format!("`{}`: {}", way.name, failure.message);
+        let problem = Problem::of_failure(&Failure { message, ..failure.clone() });
+        let said = problem.retry_after;
+        Refused::Ours(problem.after(likely.or(said)))
+    };
     match own {
         // Not accepting our key is between the vendor and us.
-        Some(_) if matches!(failure.kind, FailureKind::Unauthorized | FailureKind::ExhaustedCredit) => {
-            let message = format!("`{}`: {}", way.name, failure.message);
-            Refused::Ours(Problem::of_failure(&Failure { message, ..failure.clone() }))
-        }
+        Some(_) if matches!(failure.kind, FailureKind::Unauthorized | FailureKind::ExhaustedCredit) => ours(),
         Some(mut own) => {
             if !own.status.is_client_error() && !own.status.is_server_error() {
                 own.status = StatusCode::BAD_GATEWAY;
@@ -431,13 +456,10 @@ fn refused(way: &Way, failure: &Failure, own: Option<Own>) -> Refused {
                 own.headers.insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
                 own.headers.remove(header::CONTENT_ENCODING);
             }
-            let wait = wait_of(own.status, failure);
+            let wait = likely.or_else(|| wait_of(own.status, failure));
             Refused::Theirs(own, wait)
         }
-        None => {
-            let message = format!("`{}`: {}", way.name, failure.message);
-            Refused::Ours(Problem::of_failure(&Failure { message, ..failure.clone() }))
-        }
+        None => ours(),
     }
 }
 

@@ -391,7 +391,7 @@ impl Forwarding {
         so_far.broken.push(upstream);
         let Some(body) = so_far.request(&self.ask) else { return false };
         let Ok(ask) = self.ask.going_on(body) else { return false };
-        let Some(place) = self.serving.place_to_go_on(&ask, &so_far.broken) else { return false };
+        let Some((place, tried)) = self.serving.place_to_go_on(&ask, &so_far.broken) else { return false };
         let Some(mut account) = self.account.take() else { return false };
         account.failed(FailureKind::Unavailable, None);
         account.failed_over();
@@ -405,7 +405,7 @@ impl Forwarding {
         // The silence of the one that broke off is not that of the next.
         self.idle_limit = Duration::MAX;
         self.state = State::Waiting(Box::pin(async move {
-            let relayed = relay::relay_from(place, &serving, &worker, &ask, &mut account).await;
+            let relayed = relay::relay_from((place, tried), &serving, &worker, &ask, &mut account).await;
             (relayed, account)
         }));
         true

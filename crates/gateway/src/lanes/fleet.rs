@@ -65,11 +65,11 @@ impl Shared {
         queues.push(queue);
     }
 
-    /// Tells all who wait that a place was freed.
-    pub(super) fn hand_on(&self) {
+    /// Tells all who wait that a place was freed: in this slot, or perhaps anywhere.
+    pub(super) fn hand_on(&self, slot: Option<usize>) {
         for queue in &*self.queues.read().unwrap_or_else(PoisonError::into_inner) {
             if let Some(queue) = queue.upgrade() {
-                queue.freed();
+                queue.freed(slot);
             }
         }
         // All who wait look again, since what they wait for may differ; and one that was refused but does not wait yet

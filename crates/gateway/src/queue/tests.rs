@@ -1,5 +1,11 @@
+mod again;
+mod many;
+mod outage;
+mod rare;
+mod scripts;
+
 use domain::FailureKind;
-use provider::Failed;
+use provider::{Failed, transport::TransportError};
 use serde_json::{Value, json};
 use tokio::{
     sync::mpsc,
@@ -33,7 +39,7 @@ impl House {
 
     async fn enter(&self, class: Class, key: u64) -> Result<Place, Refused> {
         let deadline = Instant::now() + Duration::from_hours(1);
-        self.queue.enter("auto", class, key, Need::default(), deadline).await
+        self.queue.enter(&asking("auto", class, key, deadline)).await
     }
 
     /// Somebody who waits for a place, holds it for so long, and tells his number when he got it.
@@ -41,7 +47,7 @@ impl House {
         let (queue, served) = (Arc::clone(&self.queue), self.served.0.clone());
         tokio::spawn(async move {
             let deadline = Instant::now() + Duration::from_hours(1);
-            match queue.enter(route, class, key, Need::default(), deadline).await {
+            match queue.enter(&asking(route, class, key, deadline)).await {
                 Ok(place) => {
                     served.try_send(number).unwrap();
                     time::sleep(Duration::from_millis(ms)).await;
@@ -58,9 +64,23 @@ impl House {
     }
 
     fn throttle(&self, place: &Place, ms: u64) {
-        let failure = Failure::new(FailureKind::Throttled, "slow down").after_ms(Some(ms));
-        place.tell(Err(&Failed { failure, is_reached: true, body: "".into(), lacks: None, hints: None }));
+        fail(place, Failure::new(FailureKind::Throttled, "slow down").after_ms(Some(ms)));
     }
+}
+
+/// Somebody who asks for the first time.
+fn asking(route: &str, class: Class, key: u64, deadline: Instant) -> Asking<'_> {
+    Asking::first(route, class, key, Need::default(), deadline)
+}
+
+fn fail(place: &Place, failure: Failure) {
+    place.tell(Err(&Failed { failure, is_reached: true, body: "".into(), lacks: None, hints: None }));
+}
+
+/// The upstream cannot be reached, which opens its breaker.
+fn vanish(place: &Place) {
+    let (to, cause) = ("h:80".to_owned(), "refused".to_owned());
+    place.tell(Err(&TransportError::Connect { to, cause }.into()));
 }
 
 async fn settle() {
@@ -142,7 +162,7 @@ async fn one_route_that_is_full_keeps_no_other_one_waiting() {
     ]);
     let mut house = House::new(&models, 100, 60);
     let deadline = Instant::now() + Duration::from_hours(1);
-    let _held = house.queue.enter("a", Class::Normal, 1, Need::default(), deadline).await.unwrap();
+    let _held = house.queue.enter(&asking("a", Class::Normal, 1, deadline)).await.unwrap();
     let waits = house.ask("a", Class::Interactive, 1, 1, 10);
     settle().await;
     let goes = house.ask("b", Class::Batch, 2, 2, 10);
@@ -267,7 +287,7 @@ async fn what_will_never_be_served_is_refused_with_the_reason_even_to_those_who_
     let refused = waits.await.unwrap().unwrap();
     assert!(matches!(&refused.why, Why::Closed(failure) if failure.kind == FailureKind::Unauthorized), "{refused:?}");
     let deadline = Instant::now() + Duration::from_secs(1);
-    let unknown = house.queue.enter("nobody", Class::Normal, 1, Need::default(), deadline).await.unwrap_err();
+    let unknown = house.queue.enter(&asking("nobody", Class::Normal, 1, deadline)).await.unwrap_err();
     assert!(matches!(&unknown.why, Why::Closed(failure) if failure.message.contains("`nobody`")), "{unknown:?}");
     assert!(house.lanes.knows("auto"));
 }

@@ -6,6 +6,7 @@ mod choosing;
 mod hostile;
 mod seeing;
 mod vendor;
+mod waiting;
 
 use std::{
     net::SocketAddr,

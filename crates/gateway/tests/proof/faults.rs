@@ -80,8 +80,10 @@ async fn who_fails_before_the_first_word_is_passed_over_and_alone_the_truth_is_t
             let got = Pair::new(&fault, true).chat(is_stream).await;
             assert_eq!((got.status, got.is_whole), (status, true), "{what}: {got:?}");
             assert!(got.json()["error"]["message"].is_string(), "{what}: {got:?}");
-            let wait = if fault["retry_after"].is_null() { "1" } else { "7" };
-            assert_eq!(got.header("retry-after"), Some(wait), "{what}: {got:?}");
+            // As long as it rests: what it asked for, or what it gets without asking.
+            let wait: u64 = got.header("retry-after").unwrap().parse().unwrap();
+            let is_true = if fault["retry_after"].is_null() { (1..=3).contains(&wait) } else { wait == 7 };
+            assert!(is_true, "{what}: {got:?}");
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     ModelsFile, Resolved,
     lanes::{Answered, Lanes, Picked, Place},
     need::Need,
+    queue::Asking,
     resolve,
 };
 
@@ -153,7 +154,8 @@ async fn limits_hold_across_twenty_changes_under_load_and_no_request_is_lost() {
                     let queue = Arc::clone(&live.lock().unwrap().1);
                     let deadline = Instant::now() + LASTS;
                     let need = Need::default();
-                    let place = queue.enter("auto", Class::Normal, n % 7, need, deadline).await.unwrap();
+                    let asking = Asking::first("auto", Class::Normal, n % 7, need, deadline);
+                    let place = queue.enter(&asking).await.unwrap();
                     drop(queue);
                     book.ask(place.upstream).await;
                     place.tell(Ok(Answered::default()));
