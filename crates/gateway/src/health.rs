@@ -6,7 +6,8 @@
 //!   begins the count anew.
 //! - Its **breaker is open** after it could not be reached, or failed ten times in a row: then a single request, the
 //!   probe, is let through after waits of the same series, and anything it answers closes the breaker.
-//! - It is **dead** when it refuses the key or the account has no credit. That needs a person, and a new process.
+//! - It is **dead** when it refuses the key or the account has no credit. That needs a person, and then a configuration that
+//!   is read again: from there on a single request finds out, as after an outage.
 
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ pub(crate) enum Standing {
     CoolsUntil(Instant),
     /// Not before then; `None` while the probe is out.
     OpenUntil(Option<Instant>),
-    /// Never again.
+    /// Not until its configuration is read again.
     Dead,
 }
 
@@ -55,6 +56,8 @@ struct Cooling {
 #[derive(Debug)]
 pub(crate) struct Health {
     is_dead: bool,
+    /// When somebody last said that it is worth another try.
+    revived_at: Option<Instant>,
     breaker: Breaker,
     n_faults: u32,
     cooling: Option<Cooling>,
@@ -68,6 +71,7 @@ impl Health {
     pub(crate) fn new() -> Self {
         Self {
             is_dead: false,
+            revived_at: None,
             breaker: Breaker::Closed,
             n_faults: 0,
             cooling: None,
@@ -87,6 +91,15 @@ impl Health {
             (Breaker::Open { .. }, _) => Standing::ProbeDue,
             (Breaker::Closed, Some(cooling)) if now < cooling.until => Standing::CoolsUntil(cooling.until),
             (Breaker::Closed, _) => Standing::Well,
+        }
+    }
+
+    /// Its configuration was read again: the bill may have been paid, or the key mended at the vendor. One request finds out.
+    pub(crate) fn revive(&mut self, now: Instant) {
+        if self.is_dead {
+            let breaker = Breaker::Open { probe_at: now, n_failed_probes: 0, is_probing: false };
+            let (revived_at, last) = (Some(now), self.last.take());
+            *self = Self { revived_at, breaker, last, ..Self::new() };
         }
     }
 
@@ -148,7 +161,8 @@ impl Health {
                 Cost::Lane
             }
             FailureKind::Unauthorized | FailureKind::ExhaustedCredit => {
-                self.is_dead = true;
+                // What was sent before tells of the time before.
+                self.is_dead |= self.revived_at.is_none_or(|revived| revived <= taken);
                 self.trouble(failure, now);
                 Cost::Lane
             }

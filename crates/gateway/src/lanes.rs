@@ -377,6 +377,7 @@ impl Lane {
     fn change(&mut self, upstream: &Upstream, now: Instant) {
         (self.weight, self.abilities, self.json) = (upstream.weight, upstream.abilities, upstream.json);
         self.limit.change(upstream.max_in_flight, &upstream.limits, now);
+        self.health.revive(now);
     }
 
     /// Returns whether it can do what is wanted, as far as its user says.

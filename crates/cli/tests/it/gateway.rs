@@ -118,6 +118,24 @@ fn a_changed_file_is_served_without_a_restart_and_a_mistaken_one_is_not() {
 }
 
 #[test]
+fn a_key_that_was_mended_at_the_vendor_is_tried_again_on_sighup() {
+    let script = |key: &str| Script { require_key: Some(key.to_owned()), ..Script::default() };
+    let story = Story::with("", script("another"), &crate::story::Pipeline::default());
+    story.write("key.txt", "the-key\n");
+    story.models(", key: { file: key.txt }");
+    let mut gateway = Gateway::start(&story, []);
+    assert_eq!(gateway.ask("model").0, 503);
+
+    story.vendor.play(script("the-key")).unwrap();
+    let n_asked = story.vendor.counts().asked;
+    assert_eq!(gateway.ask("model").0, 503);
+    assert_eq!(story.vendor.counts().asked, n_asked, "it is not asked any more");
+    gateway.running.signal(Signal::HUP);
+    gateway.running.until_it_says("nothing has changed");
+    assert_eq!(gateway.ask("model").0, 200);
+}
+
+#[test]
 fn a_key_is_read_again_from_its_file() {
     let script = |key: &str| Script { require_key: Some(key.to_owned()), ..Script::default() };
     let story = Story::with("", script("old-key"), &crate::story::Pipeline::default());

@@ -88,12 +88,26 @@ impl Serving {
             n if n < standing.len() => "degraded",
             _ => "healthy",
         };
-        json!({
+        let mut health = json!({
             "status": status,
             "available_models": n_available,
             "total_models": standing.len(),
             "uptime": clock.now().0.saturating_sub(self.since.0) as f64 / 1e3,
-        })
+        });
+        // Beside AI-DataFlux's members: one that waits for a person, like a key that was refused, must be seen here.
+        let unavailable = standing.iter().filter(|upstream| !upstream.is_available()).map(|upstream| {
+            json!({
+                "id": &*upstream.name,
+                "state": upstream.state(),
+                "rest_seconds": upstream.rest.map(|rest| rest.as_secs_f64()),
+                "trouble": upstream.trouble,
+            })
+        });
+        let unavailable: Vec<Value> = unavailable.collect();
+        if !unavailable.is_empty() {
+            health["unavailable"] = unavailable.into();
+        }
+        health
     }
 
     /// The first eight members are AI-DataFlux's; the others say why one is not available, and how busy it is.

@@ -166,11 +166,33 @@ fn a_probe_that_was_called_off_is_due_again() {
 }
 
 #[test]
-fn a_dead_key_stays_dead() {
+fn a_dead_key_stays_dead_until_somebody_says_that_it_is_worth_a_try() {
     for kind in [FailureKind::Unauthorized, FailureKind::ExhaustedCredit] {
         let mut story = Story::new();
         assert_eq!(story.fails(kind), Cost::Lane);
+        let before = story.now;
         story.at(100_000_000).health.answered();
         assert_eq!(story.health.standing(story.now), Standing::Dead);
+        story.health.revive(story.now);
+        assert_eq!((story.health.standing(story.now), story.health.troubled_since()), (Standing::ProbeDue, None));
+        assert!(story.health.last().is_some(), "people see why, until it answers");
+        // What was sent before is no news, and one request finds out.
+        story.fails_as(kind, None, true, before, false);
+        assert_eq!(story.health.standing(story.now), Standing::ProbeDue);
+        story.health.begin_probe();
+        story.fails_as(kind, None, true, story.now, true);
+        assert_eq!(story.health.standing(story.now), Standing::Dead);
+        story.health.revive(story.now);
+        story.health.begin_probe();
+        story.health.answered();
+        assert_eq!((story.health.standing(story.now), story.health.last()), (Standing::Well, None));
     }
+}
+
+#[test]
+fn what_is_not_dead_is_as_it_was_when_the_configuration_is_read_again() {
+    let mut story = Story::new();
+    story.fails_as(FailureKind::Unavailable, None, false, story.now, false);
+    story.health.revive(story.now);
+    assert_eq!(story.waits_ms(), 2_000);
 }

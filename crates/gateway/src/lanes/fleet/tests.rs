@@ -59,12 +59,16 @@ async fn a_place_that_is_held_counts_in_the_next_configuration_until_it_is_freed
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_was_refused_stays_refused_and_another_key_is_another_upstream() {
+async fn a_key_that_was_refused_is_tried_again_after_a_reload_and_another_key_is_another_upstream() {
     let old = Arc::new(Lanes::new(&one(json!({}), "bad"), 7));
     let failure = Failure::new(FailureKind::Unauthorized, "no");
     pick(&old).unwrap().tell(Err(&Failed { failure, ..provider::transport::TransportError::Deadline.into() }));
     assert!(pick(&old).is_none());
-    let same = Arc::new(old.successor(&one(json!({ "weight": 3 }), "bad")));
+    let same = Arc::new(old.successor(&one(json!({}), "bad")));
+    let probe = pick(&same).unwrap();
+    assert!(pick(&same).is_none(), "one finds out");
+    let failure = Failure::new(FailureKind::Unauthorized, "still no");
+    probe.tell(Err(&Failed { failure, ..provider::transport::TransportError::Deadline.into() }));
     assert!(pick(&same).is_none());
     let other = Arc::new(same.successor(&one(json!({}), "good")));
     assert!(pick(&other).is_some());
