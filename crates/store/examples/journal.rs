@@ -159,6 +159,7 @@ fn outcome(position: u64) -> Entry {
             latency_ms: Some(50),
             finish_reason: Some("stop".to_owned()),
             request_id: None,
+            characters: None,
         },
         derived: None,
         at: Timestamp(1_700_000_000_000 + position),
