@@ -21,7 +21,7 @@ use crate::report::Format;
 use budget::BudgetConfig;
 #[cfg(test)]
 pub(crate) use check::read_models;
-pub(crate) use check::{Ready, check, models_file};
+pub(crate) use check::{Places, Ready, check, models_file};
 pub(crate) use places::Named;
 pub(crate) use routes::models_of;
 

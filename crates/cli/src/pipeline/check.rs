@@ -17,7 +17,7 @@ use gateway::ModelsFile;
 use super::{BudgetConfig, Named, Pipeline, StepConfig};
 use crate::config::{self, Diagnostic, Document, Severity};
 
-pub(crate) use models::{models_file, read_models};
+pub(crate) use models::{Places, models_file, read_models};
 
 /// What checking brings.
 pub(crate) struct Checked {

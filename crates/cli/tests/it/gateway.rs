@@ -3,6 +3,7 @@
 mod crowd;
 
 mod chaos;
+mod check;
 mod clock;
 mod reload;
 mod stop;

@@ -1,6 +1,7 @@
 //! `tidemill gateway check`.
 
 mod table;
+mod trouble;
 
 use std::{borrow::Cow, time::Duration};
 
@@ -24,6 +25,7 @@ use crate::{
     progress::counted,
     talk,
 };
+use trouble::{Finder, Trouble};
 
 /// How long a vendor may take to list its models, and to say one word.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -35,7 +37,9 @@ pub(super) fn run(args: &GatewayCheck) -> anyhow::Result<Exit> {
     if args.json {
         talk::in_json();
     }
-    let Some(mut models) = opening::read(&args.config)? else { return Ok(Exit::Configuration) };
+    let Some(models) = opening::read(&args.config)? else { return Ok(Exit::Configuration) };
+    let finder = Finder::of(&args.config, &models);
+    let mut models = models;
     let _simulated = simulated::start(&mut models, &[])?;
     let folder = opening::folder_of(&args.config);
     let resolved = environment::resolve(&models, folder).map_err(opening::mistakes)?;
@@ -45,7 +49,8 @@ pub(super) fn run(args: &GatewayCheck) -> anyhow::Result<Exit> {
         talk::say(format!("asking {models} for one token each, which vendors bill"));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let tried = runtime.block_on(all(resolved.upstreams, args.ask));
+    let mut tried = runtime.block_on(all(resolved.upstreams, args.ask));
+    finder.find(&mut tried);
     if args.json {
         for one in &tried {
             talk::data(one.to_json().to_string());
@@ -68,8 +73,9 @@ struct Tried {
     is_listed: Option<bool>,
     /// Whether it said a word, where it was asked for one.
     answers: Option<bool>,
-    /// What is wrong, and what may help.
-    trouble: Option<(String, &'static str)>,
+    trouble: Option<Trouble>,
+    /// Where in the file stands what should be looked at, as `models.yaml:3:17`.
+    place: Option<String>,
 }
 
 /// What became of the key.
@@ -98,7 +104,7 @@ impl Tried {
     }
 
     fn to_json(&self) -> Value {
-        let (problem, help) = self.trouble.as_ref().map(|(what, help)| (what, help)).unzip();
+        let (problem, help) = self.trouble.as_ref().map(|Trouble { what, help, .. }| (what, help)).unzip();
         json!({
             "model": self.model,
             "channel": self.channel,
@@ -110,6 +116,7 @@ impl Tried {
             "answers": self.answers,
             "problem": problem,
             "help": help,
+            "place": self.place,
         })
     }
 }
@@ -140,8 +147,7 @@ async fn one(upstream: &Upstream, asks: bool) -> Tried {
         ask(upstream, &transport, &mut tried).await;
     } else if tried.is_listed == Some(false) && tried.trouble.is_none() {
         let what = format!("the vendor does not list `{}`", upstream.vendor_name);
-        tried.trouble =
-            Some((what, "compare `model` with the vendor's list; --ask tells whether it answers all the same"));
+        tried.trouble = Some(trouble::not_listed(what));
     }
     tried
 }
@@ -157,6 +163,7 @@ async fn list(upstream: &Upstream, transport: &Transport) -> Tried {
         is_listed: None,
         answers: None,
         trouble: None,
+        place: None,
     };
     let began = Instant::now();
     let exchange = async {
@@ -168,7 +175,7 @@ async fn list(upstream: &Upstream, transport: &Transport) -> Tried {
     let reply = match tokio::time::timeout(PATIENCE, exchange).await.unwrap_or(Err(TransportError::Deadline)) {
         Ok(reply) => reply,
         Err(error) => {
-            tried.trouble = Some((error.to_string(), help(&error)));
+            tried.trouble = Some(Trouble::of_way(&error));
             return tried;
         }
     };
@@ -184,18 +191,18 @@ async fn list(upstream: &Upstream, transport: &Transport) -> Tried {
         }
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             tried.key = Key::Refused;
-            tried.trouble =
-                Some((said(), "the vendor does not take the key: look at `key` of the model, and at the account"));
+            tried.trouble = Some(trouble::KEY.with(said()));
         }
         // Many have no list, and nothing is wrong with that.
         StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => {}
         StatusCode::TOO_MANY_REQUESTS => {
-            tried.trouble = Some((said(), "the vendor wants fewer requests now: try again later"));
+            tried.trouble = Some(trouble::FEWER.with(said()));
         }
         status if status.is_server_error() => {
-            tried.trouble = Some((said(), "the vendor has a fault: try again later, and look at `url`"));
+            tried.trouble = Some(trouble::FAULT.with(said()));
         }
-        _ => tried.trouble = Some((said(), "look at `url` of the channel: is it the one that ends in `/v1`?")),
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED => tried.trouble = Some(trouble::PROXY_KEY.with(said())),
+        _ => tried.trouble = Some(trouble::URL.with(said())),
     }
     tried
 }
@@ -229,14 +236,14 @@ async fn ask(upstream: &Upstream, transport: &Transport, tried: &mut Tried) {
     let help = match failed.failure.kind {
         FailureKind::Unauthorized => {
             tried.key = Key::Refused;
-            "the vendor does not take the key: look at `key` of the model, and at the account"
+            trouble::KEY
         }
-        FailureKind::ExhaustedCredit => "the account has no credit left: top it up, or take another key",
-        FailureKind::Throttled => "the vendor wants fewer requests now: try again later",
-        FailureKind::Rejected => "look at `model`: is it the vendor's name, and a model that chats?",
-        _ => "the vendor has a fault: try again later, and look at `url`",
+        FailureKind::ExhaustedCredit => trouble::CREDIT,
+        FailureKind::Throttled => trouble::FEWER,
+        FailureKind::Rejected => trouble::NAME,
+        _ => trouble::FAULT,
     };
-    tried.trouble = Some((failed.failure.message, help));
+    tried.trouble = Some(help.with(failed.failure.message));
 }
 
 /// Returns whether a list of models, as OpenAI words it, has this one; nothing where it is no such list.
@@ -245,26 +252,4 @@ fn lists(body: &[u8], name: &str) -> Option<bool> {
     let ids = list["data"].as_array()?.iter().map(|model| model["id"].as_str().unwrap_or_default());
     // Google's stand below `models/`.
     Some(ids.into_iter().any(|id| id == name || id.strip_prefix("models/") == Some(name)))
-}
-
-/// Says what may help where there is no connection.
-fn help(error: &TransportError) -> &'static str {
-    let TransportError::Connect { cause, .. } = error else {
-        return match error {
-            TransportError::Deadline | TransportError::Silent { .. } => {
-                "nothing answers there: look at `url` and `proxy`"
-            }
-            _ => "what answers there is no such vendor: look at `url`, also at `http` or `https`",
-        };
-    };
-    let says = |word: &str| cause.contains(word);
-    if says("through the proxy") {
-        "look at `proxy` of the channel"
-    } else if says("certificate") || says("TLS") || says("tls") {
-        "name the authority of its certificate with `ca`, and see that `url` has the right host"
-    } else if says("resolve") || says("no address") {
-        "look at the host in `url`, and at this machine's DNS"
-    } else {
-        "see that it runs, and look at host and port in `url`"
-    }
 }

@@ -9,7 +9,7 @@ use super::{deepest, folder_of, read};
 use crate::{
     compose::{environment, simulated},
     config::{self, Diagnostic, Document},
-    dialect::{Remark, dataflux},
+    dialect::{Remark, Translated, dataflux},
 };
 
 /// Reads and checks a models file that is given by itself.
@@ -21,6 +21,29 @@ pub(crate) fn models_file(path: &Path) -> anyhow::Result<(Option<ModelsFile>, Ve
     let mut diagnostics = Vec::new();
     let models = read_models(path, &bytes, &mut diagnostics);
     Ok((models, diagnostics))
+}
+
+/// Where things stand in a models file that is sound.
+pub(crate) struct Places {
+    document: Document,
+    theirs: Option<Translated>,
+}
+
+impl Places {
+    /// Reads the file once more; nothing where it cannot be read any longer.
+    pub(crate) fn of(path: &Path) -> Option<Self> {
+        let bytes = std::fs::read(path).ok()?;
+        let (value, document, _) = config::read::<Value>(path, &String::from_utf8_lossy(&bytes));
+        let theirs = value.filter(dataflux::is_one).and_then(|value| dataflux::translate(&value).ok());
+        Some(Self { document, theirs })
+    }
+
+    /// Returns where in the file stands what is at a path of ours, or the deepest that there is of it.
+    pub(crate) fn at(&self, path: &[&str]) -> Option<config::Span> {
+        let path: Vec<String> = path.iter().map(|key| (*key).to_owned()).collect();
+        let path = self.theirs.as_ref().map_or_else(|| path.clone(), |theirs| theirs.place(&path));
+        deepest(&self.document, &path.iter().map(String::as_str).collect::<Vec<_>>())
+    }
 }
 
 /// Reads and checks a models file on its own: ours, or AI-DataFlux's. No key that was written into it is repeated.

@@ -2,7 +2,7 @@
 
 use unicode_width::UnicodeWidthStr as _;
 
-use super::{Key, Tried};
+use super::{Key, Tried, Trouble};
 use crate::{
     lang::{colon, phrase, tr},
     talk,
@@ -30,9 +30,12 @@ pub(super) fn print(tried: &[Tried], asks: bool) {
         talk::data(cells.collect::<Vec<_>>().join("  ").trim_end());
     }
     for one in tried {
-        let Some((what, help)) = &one.trouble else { continue };
+        let Some(Trouble { what, help, .. }) = &one.trouble else { continue };
         talk::data("");
         talk::data(format!("`{}`{}{}", one.model, colon(), tr(what)));
+        if let Some(place) = &one.place {
+            talk::data(format!("  --> {place}"));
+        }
         talk::data(format!("  {}", tr(help)));
     }
     if tried.iter().any(|one| one.reached.is_some() && one.is_listed.is_none() && one.trouble.is_none() && !asks) {
