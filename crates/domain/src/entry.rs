@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{AnswerMeta, Failure, Outcome, RecordKey, Timestamp};
+use crate::{AnswerMeta, Cost, Failure, Outcome, RecordKey, Timestamp};
 
 /// One entry of the journal.
 #[derive(Clone, Debug)]
@@ -56,6 +56,19 @@ pub struct Attempted {
     pub meta: AnswerMeta,
     /// When.
     pub at: Timestamp,
+}
+
+impl Attempted {
+    /// Returns how many records were charged with it.
+    #[must_use]
+    pub fn n_charged(&self) -> u64 {
+        let charged = self.failure.group().filter(|_| self.failure.cost != Cost::Lane);
+        match (charged, self.members.as_slice()) {
+            (None, _) => 0,
+            (Some(_), []) => 1,
+            (Some(_), members) => members.iter().map(|member| member.n).sum(),
+        }
+    }
 }
 
 /// A settled record is open again.

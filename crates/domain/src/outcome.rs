@@ -194,6 +194,15 @@ pub struct Outcome {
     pub restored: bool,
 }
 
+impl Outcome {
+    /// Returns whether the last attempt at the record ended with this: it did not if nothing was asked, or if the answer
+    /// was there before.
+    #[must_use]
+    pub fn is_of_attempt(&self) -> bool {
+        self.attempts > 0 && self.same_as.is_none() && !self.reparsed && !self.restored
+    }
+}
+
 impl EndClass {
     /// Returns the class as one byte, for the journal's index. A disk format: codes are never reused.
     #[must_use]

@@ -71,6 +71,8 @@ pub(crate) enum AttemptEnd {
 pub(crate) struct Left {
     pub(crate) key: RecordKey,
     pub(crate) spent: Spent,
+    /// Whether it was charged with the attempt.
+    pub(crate) counts: bool,
     /// Its answer was billed, whatever it was worth.
     pub(crate) meta: AnswerMeta,
 }
@@ -261,8 +263,9 @@ fn harvest(shared: &Shared, item: &mut Item, ends: Vec<(RecordKey, MemberEnd)>, 
             Disposition::Retry | Disposition::PauseLane => {
                 let attempted =
                     Attempted { key: record.key, members: Vec::new(), left: true, failure, meta: meta.clone(), at };
+                let counts = attempted.n_charged() > 0;
                 entries.push(Entry { header: Header::Attempted(attempted), raw });
-                left.push(Left { key: record.key, spent, meta });
+                left.push(Left { key: record.key, spent, counts, meta });
             }
         }
     }

@@ -186,9 +186,13 @@ impl MemoryJournal {
                     if outcome.reparsed {
                         continue;
                     }
+                    *recovered.attempts.entry(outcome.key.step).or_default() += u64::from(outcome.is_of_attempt());
                     (outcome.key, outcome.meta)
                 }
-                Header::Attempted(attempted) => (attempted.key, attempted.meta),
+                Header::Attempted(attempted) => {
+                    *recovered.attempts.entry(attempted.key.step).or_default() += attempted.n_charged();
+                    (attempted.key, attempted.meta)
+                }
                 Header::Reopened(reopened) => {
                     ended.remove(&reopened.key);
                     continue;

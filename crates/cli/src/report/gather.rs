@@ -242,14 +242,14 @@ impl Gathered {
             self.follow(leader);
             return;
         }
-        if outcome.attempts > 0 && !outcome.restored {
+        if outcome.is_of_attempt() {
             self.attempts += 1;
             self.take_answer(&outcome.meta, raw);
         }
     }
 
     fn take_attempt(&mut self, attempted: &Attempted, raw: &[u8]) {
-        self.attempts += 1;
+        self.attempts += attempted.n_charged();
         *self.retried.entry((attempted.failure.kind, attempted.failure.reason)).or_default() += 1;
         self.processes.at(attempted.at);
         self.settled.reach(attempted.at.0);

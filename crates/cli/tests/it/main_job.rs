@@ -48,7 +48,9 @@ fn failed_records_are_tried_again_and_no_others() {
     story.tidemill(["retry", "latest", "--kind", "no_json"]).says(0, &[&opened, "60 succeeded"]);
     assert_eq!(story.asked(), 60 + n_failed, "only what had failed is asked again");
     assert_eq!((story.ids(), story.failures().len()), ((1..=60).collect(), 0), "and stands where it belongs");
-    assert_eq!(adds_up(&story)["steps"][0]["billed"]["model"]["prompt_tokens"].as_u64(), billed(&story));
+    let step = &adds_up(&story)["steps"][0];
+    assert_eq!(step["billed"]["model"]["prompt_tokens"].as_u64(), billed(&story));
+    assert_eq!(step["attempts"], 60 + n_failed, "those before the retry were made as well");
 
     let wrong = story.tidemill(["retry", "latest", "--kind", "no_jason"]);
     wrong.says(2, &["no_json"]);

@@ -46,6 +46,8 @@ pub struct Recovered {
     pub tally: HashMap<StepNumber, Tally>,
     /// Tokens billed for all answers that came, by step.
     pub billed: HashMap<StepNumber, Billed>,
+    /// Attempts that counted, of every record, by step.
+    pub attempts: HashMap<StepNumber, u64>,
     /// Records that succeeded, where somebody needs to know them one by one (`until_accepted`): as [`Recovered::settled`].
     pub succeeded: SettledSet,
     /// Of unsettled records, the last answer that was not what was asked for.

@@ -26,6 +26,7 @@ impl Flowing<'_> {
         match attempt.end {
             AttemptEnd::Settled(settled, at) => self.settled(settled, Some(at))?,
             AttemptEnd::Retry(item, failure, meta) => {
+                self.counted(item.work.members.len());
                 self.billed(&meta);
                 self.retry(item, &failure);
             }
@@ -61,6 +62,7 @@ impl Flowing<'_> {
         for Projection { record, outcome } in &settled {
             let (key, class) = (outcome.key, outcome.end.class());
             self.recovered.settled.insert(&key);
+            self.counted(usize::from(outcome.is_of_attempt()));
             self.recovered.tally.entry(key.step).or_default().add(class);
             if !self.recovered.spent.is_empty() {
                 self.recovered.spent.remove(&key);
@@ -89,6 +91,11 @@ impl Flowing<'_> {
         Ok(())
     }
 
+    /// Books attempts that counted.
+    fn counted(&mut self, n: usize) {
+        *self.recovered.attempts.entry(self.step).or_default() += n as u64;
+    }
+
     /// Books what an answer cost.
     fn billed(&mut self, meta: &AnswerMeta) {
         let Some(usage) = meta.usage else { return };
@@ -103,7 +110,8 @@ impl Flowing<'_> {
     /// Records that came back from a chunk without an end: the next pass reads them again.
     fn left_behind(&mut self, left: Vec<Left>) {
         self.is_complete &= left.is_empty();
-        for Left { key, spent, meta } in left {
+        for Left { key, spent, counts, meta } in left {
+            self.counted(usize::from(counts));
             self.billed(&meta);
             self.recovered.spent.insert(key, spent);
         }

@@ -33,7 +33,7 @@ pub struct StepAccount {
     pub restored: u64,
     /// Whether the five ends add up to the records.
     pub adds_up: bool,
-    /// Attempts that counted, over all processes.
+    /// Attempts that counted, over all processes, those before a `retry` among them.
     pub attempts: u64,
     /// Requests whose answers were lost with a killed process and which were asked again.
     pub asked_again_after_crash: u64,
@@ -79,7 +79,6 @@ impl StepAccount {
     pub(super) fn add(&mut self, outcome: &domain::Outcome) {
         self.records += 1;
         self.tally.add(outcome.end.class());
-        self.attempts += u64::from(outcome.attempts);
         self.restored += u64::from(outcome.restored);
         self.duplicates += u64::from(outcome.same_as.is_some());
         self.reparsed += u64::from(outcome.reparsed);

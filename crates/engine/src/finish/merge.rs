@@ -72,6 +72,7 @@ pub(crate) async fn finish(finish: Finish, context: &Context, recovered: &Recove
     if !restored.is_empty() {
         context.journal.append(restored).await?;
     }
+    account.attempts = recovered.attempts.get(&step).copied().unwrap_or_default();
     account.billed = recovered.billed.get(&step).cloned().unwrap_or_default();
     account.close();
     if !account.adds_up {

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 const MAGIC: &[u8; 16] = b"TIDEMILL-INDEX\0\0";
 /// 2: what was billed, by upstream; records that were opened again.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const HEAD: usize = 32;
 /// The length of the checksum at the end.
 const CHECKSUM: usize = 4;
@@ -102,6 +102,8 @@ pub(super) struct Summary {
     pub(super) length: u64,
     /// Tokens billed, by step.
     pub(super) billed: BTreeMap<u16, Billed>,
+    /// Attempts that counted, by step.
+    pub(super) attempts: BTreeMap<u16, u64>,
     /// The position behind the last derived record, by the step that made it.
     pub(super) derived: BTreeMap<u16, u64>,
     /// Processes that began.
@@ -132,6 +134,7 @@ impl Index {
                 if !outcome.reparsed {
                     self.bill(outcome.key.step, &outcome.meta);
                 }
+                self.count(outcome.key.step, u64::from(outcome.is_of_attempt()));
                 if let Some(derived) = &outcome.derived {
                     let end = derived.base + derived.records.len() as u64;
                     let next = self.summary.derived.entry(outcome.key.step).or_default();
@@ -141,10 +144,12 @@ impl Index {
             }
             Header::Attempted(attempted) if !attempted.members.is_empty() => {
                 self.bill(attempted.key.step, &attempted.meta);
+                self.count(attempted.key.step, attempted.n_charged());
                 IndexEntry { key: attempted.key, kind: Kind::Item, code: 1, offset }
             }
             Header::Attempted(attempted) => {
                 self.bill(attempted.key.step, &attempted.meta);
+                self.count(attempted.key.step, attempted.n_charged());
                 let code = attempted.failure.kind as u8 | if attempted.left { LEFT } else { 0 };
                 IndexEntry { key: attempted.key, kind: Kind::Attempted, code, offset }
             }
@@ -167,6 +172,12 @@ impl Index {
             self.summary.n_unsettling += 1;
         }
         self.entries.push(indexed);
+    }
+
+    fn count(&mut self, step: StepNumber, n: u64) {
+        if n > 0 {
+            *self.summary.attempts.entry(step).or_default() += n;
+        }
     }
 
     fn bill(&mut self, step: StepNumber, meta: &AnswerMeta) {

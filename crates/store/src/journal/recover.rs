@@ -211,6 +211,9 @@ impl Fold {
         for (step, billed) in &index.summary.billed {
             recovered.billed.entry(*step).or_default().extend(billed);
         }
+        for (step, n) in &index.summary.attempts {
+            *recovered.attempts.entry(*step).or_default() += n;
+        }
         for (step, end) in &index.summary.derived {
             let next = recovered.next_derived.entry(*step).or_default();
             *next = (*end).max(*next);
