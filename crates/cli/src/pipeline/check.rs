@@ -266,7 +266,8 @@ impl Whole<'_> {
     /// Returns the source of a step with its place, if there is no mistake among its options.
     fn source(&self, name: &str, step: &StepConfig) -> Option<(FileSource, Place)> {
         let place = self.named.source(&step.source.table, &self.folder(), name);
-        let source = step.source.table.source(place.clone(), 0, Vec::new()).ok()?;
+        let forbidden = step.sink.forbidden(&step.work.new_fields());
+        let source = step.source.table.source(place.clone(), 0, forbidden).ok()?;
         Some((source, place))
     }
 

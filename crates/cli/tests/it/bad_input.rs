@@ -153,6 +153,10 @@ fn a_name_that_is_taken_is_told_before_anything_is_asked_about_it() {
     let source = three(b"{\"id\":2,\"label\":\"mine\",\"text\":\"x\"}");
     let failure = second_line_is_skipped(&source, &Pipeline::default(), "name_taken");
     message_says(&failure, &["in.jsonl line 2", "already has a field `label`", "`columns:`", "`overwrite: true`"]);
+
+    // Where the first one has it, most likely all have.
+    let story = Story::with("{\"id\":1,\"label\":\"mine\",\"text\":\"x\"}\n", Script::default(), &Pipeline::default());
+    story.tidemill(["check", "pipeline.yaml"]).says(0, &["warning: ", "already has a field `label`", "the first record"]);
 }
 
 #[test]
