@@ -16,9 +16,6 @@ use crate::lanes::Sought;
 /// How many classes there are.
 pub(super) const CLASSES: usize = 3;
 
-/// The turn of those whose keys had theirs: an upstream failed them.
-const AGAIN: u64 = 0;
-
 /// Why a line cannot go on, and when it perhaps can.
 #[derive(Clone, Debug)]
 pub(super) struct Blocked {
@@ -40,23 +37,23 @@ pub(super) struct Line {
     by_deadline: BTreeMap<(Instant, u64), Arc<Waiter>>,
 }
 
-/// Those of one class, by the turns of their keys.
+/// Those of one class, by the turns of their keys. Who was failed by an upstream has one of his own.
 #[derive(Debug, Default)]
 struct Turns {
-    keys: BTreeMap<u64, BTreeMap<Seniority, Arc<Waiter>>>,
+    keys: BTreeMap<Seniority, BTreeMap<Seniority, Arc<Waiter>>>,
     n: usize,
 }
 
 /// Whose turn it is among the keys of one route and class, in whatever line they stand.
 #[derive(Debug, Default)]
 pub(super) struct KeyTurns {
-    /// The turn of each key, and how many wait for it.
-    keys: HashMap<u64, (u64, usize)>,
+    /// The turn of each key, which is when it came or had its last one, and how many wait for it.
+    keys: HashMap<u64, (Seniority, usize)>,
 }
 
 impl KeyTurns {
     /// Somebody gets into line; `next` is the turn of a key that comes now.
-    pub(super) fn join(&mut self, waiter: &Waiter, next: u64) {
+    pub(super) fn join(&mut self, waiter: &Waiter, next: Seniority) {
         if !waiter.is_again() {
             self.keys.entry(waiter.key).or_insert((next, 0)).1 += 1;
         }
@@ -73,7 +70,7 @@ impl KeyTurns {
     }
 
     /// Puts a key that got a place behind the others; returns its turn before and from now on.
-    pub(super) fn passed(&mut self, waiter: &Waiter, next: u64) -> Option<(u64, u64)> {
+    pub(super) fn passed(&mut self, waiter: &Waiter, next: Seniority) -> Option<(Seniority, Seniority)> {
         let (turn, _) = self.keys.get_mut(&waiter.key).filter(|_| !waiter.is_again())?;
         Some((std::mem::replace(turn, next), next))
     }
@@ -83,9 +80,11 @@ impl KeyTurns {
         self.keys.is_empty()
     }
 
-    fn of(&self, waiter: &Waiter) -> u64 {
-        // Their keys had their turn for them, and so they go before those who have not been anywhere yet.
-        if waiter.is_again() { AGAIN } else { self.keys.get(&waiter.key).map_or(AGAIN, |(turn, _)| *turn) }
+    fn of(&self, waiter: &Waiter) -> Seniority {
+        // The keys of those who come again had their turn for them: they go before the keys that came since they did, or have
+        // had another turn since, and behind those that waited then already.
+        let turn = self.keys.get(&waiter.key).filter(|_| !waiter.is_again());
+        turn.map_or(waiter.seniority, |(turn, _)| *turn)
     }
 }
 
@@ -124,7 +123,7 @@ impl Line {
     }
 
     /// A key has another turn.
-    pub(super) fn turn(&mut self, class: Class, (before, now): (u64, u64)) {
+    pub(super) fn turn(&mut self, class: Class, (before, now): (Seniority, Seniority)) {
         let keys = &mut self.classes[class as usize].keys;
         if let Some(waiters) = keys.remove(&before) {
             keys.insert(now, waiters);
@@ -132,7 +131,7 @@ impl Line {
     }
 
     /// Returns who is the first of a class, with the turn of his key.
-    pub(super) fn first(&self, class: usize) -> Option<(u64, &Arc<Waiter>)> {
+    pub(super) fn first(&self, class: usize) -> Option<(Seniority, &Arc<Waiter>)> {
         let (turn, waiters) = self.classes[class].keys.first_key_value()?;
         Some((*turn, waiters.first_key_value()?.1))
     }
@@ -155,10 +154,9 @@ impl Line {
             return higher;
         }
         let Turns { keys, n } = &self.classes[class];
-        let again = keys.get(&AGAIN).map_or(0, BTreeMap::len);
         let own = keys.get(&turns.of(waiter)).map_or(1, BTreeMap::len);
         // The others have as many turns before his as there are of his key, where that many wait.
-        let others = (n - again - own).min(own * (keys.len() - usize::from(again > 0)).saturating_sub(1));
-        higher + again + own - 1 + others
+        let others = (n - own).min(own * (keys.len() - 1));
+        higher + own - 1 + others
     }
 }

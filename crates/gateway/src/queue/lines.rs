@@ -20,7 +20,7 @@ use super::{
 };
 use crate::lanes::Sought;
 
-/// From so many places on that went to the highest class that waits, the next one goes to a lower one.
+/// After so many places that went to higher classes, the next one goes to a lower one.
 const FLOOR: u32 = 19;
 /// So many lines may there be of those whom upstreams have failed. What they wait for differs by whom they asked before,
 /// of which there may be as many ways as there are requests, and each line is looked at when a place is free.
@@ -39,10 +39,10 @@ pub(super) struct Lines {
     n_lines_again: usize,
     /// What is given to lines, waiters and turns, each once.
     next: u64,
-    /// Places in a row that went to the highest class that waited while a lower one did.
-    n_high: u32,
-    /// Whether it is the lowest class that goes first among the lower ones.
-    lowest_first: bool,
+    /// How many places went to higher classes since each class had one, while it waited.
+    passed_over: [u32; CLASSES],
+    /// How many places were given since one went to a class for being passed over.
+    since_floor: u32,
 }
 
 /// Whose turn it is within a route, and when it is that of the route.
@@ -64,10 +64,9 @@ impl Lines {
             routes: (0..n_routes).map(|_| RouteTurns::default()).collect(),
             n: [0; CLASSES],
             n_lines_again: 0,
-            // A turn is never 0, which is that of those who had theirs.
-            next: 1,
-            n_high: 0,
-            lowest_first: false,
+            next: 0,
+            passed_over: [0; CLASSES],
+            since_floor: 0,
         }
     }
 
@@ -122,6 +121,7 @@ impl Lines {
     /// Gets somebody into line.
     pub(super) fn push(&mut self, asking: &Asking<'_>, sought: Sought, deadline: Instant) -> Arc<Waiter> {
         let (number, turn) = (self.number(), self.number());
+        let now = Instant::now();
         let line = match self.numbers.get(&sought) {
             Some(line) => *line,
             None => {
@@ -138,7 +138,7 @@ impl Lines {
             route.turn = turn;
         }
         let waiter = Arc::new(Waiter::new(asking, sought.route, deadline, (line, number)));
-        route.keys[class].join(&waiter, turn);
+        route.keys[class].join(&waiter, (now, turn));
         if let Some(line) = self.lines.get_mut(&line) {
             line.push(&waiter, &route.keys[class]);
         }
@@ -187,37 +187,33 @@ impl Lines {
         self.class_order().into_iter().find_map(first_of)
     }
 
+    /// Strict, but that a class goes first which was passed over for long: the one that was for longest.
     fn class_order(&self) -> [usize; CLASSES] {
-        match (self.highest(), self.n_high >= FLOOR, self.lowest_first) {
-            // Lower than the highest of all that wait, even of those that are blocked: those are no reason to starve.
-            (0, true, false) => [1, 2, 0],
-            (0, true, true) => [2, 1, 0],
-            (1, true, _) => [2, 1, 0],
-            _ => [0, 1, 2],
-        }
+        let mut order = [0, 1, 2];
+        order.sort_by_key(|class| if self.is_due(*class) { (0, u32::MAX - self.passed_over[*class]) } else { (1, 0) });
+        order
     }
 
-    /// The highest class that waits anywhere.
-    fn highest(&self) -> usize {
-        self.n.iter().position(|n| *n > 0).unwrap_or(0)
+    fn is_due(&self, class: usize) -> bool {
+        self.passed_over[class].min(self.since_floor) >= FLOOR
     }
 
     /// Takes the one that [`Lines::next`] returned out of the line: he has a place.
     pub(super) fn served(&mut self, waiter: &Waiter) {
-        let highest = self.highest();
-        let is_lower = waiter.class as usize > highest;
-        let lower_waits = self.n[highest + 1..].iter().any(|n| *n > 0);
-        match (is_lower, lower_waits) {
-            (true, _) => (self.n_high, self.lowest_first) = (0, waiter.class != Class::Batch),
-            (false, true) => self.n_high = self.n_high.saturating_add(1),
-            (false, false) => self.n_high = 0,
+        let class = waiter.class as usize;
+        let is_floor = self.is_due(class) && self.n[..class].iter().any(|n| *n > 0);
+        self.since_floor = if is_floor { 0 } else { self.since_floor.saturating_add(1) };
+        self.passed_over[class] = 0;
+        for lower in class + 1..CLASSES {
+            let passed_over = self.passed_over[lower].saturating_add(1);
+            self.passed_over[lower] = if self.n[lower] > 0 { passed_over } else { 0 };
         }
         self.remove(waiter);
         // The other keys' and routes' turn.
-        let turn = self.number();
+        let (turn, now) = (self.number(), Instant::now());
         let route = &mut self.routes[waiter.route];
         route.turn = turn;
-        if let Some(turns) = route.keys[waiter.class as usize].passed(waiter, turn) {
+        if let Some(turns) = route.keys[waiter.class as usize].passed(waiter, (now, turn)) {
             for line in &route.lines {
                 if let Some(line) = self.lines.get_mut(line) {
                     line.turn(waiter.class, turns);

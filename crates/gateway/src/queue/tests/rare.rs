@@ -77,6 +77,90 @@ async fn who_needs_what_is_rare_has_his_turn_at_it_among_those_who_do_not() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_lowest_class_does_not_starve_while_the_highest_waits_for_what_is_rare() {
+    let mut house = one_sees();
+    let _held = seeing(&house);
+    let other = match house.lanes.pick("a", &[], Need::default()) {
+        Picked::Place(place) => place,
+        other => panic!("{other:?}"),
+    };
+    let rare = house.ask_to_see(true, (Class::Interactive, 1), 1, 10);
+    let mut asked = Vec::new();
+    for n in 0..60 {
+        asked.push(house.ask_to_see(false, (Class::Batch, 1), 2_000 + n, 10));
+        asked.push(house.ask_to_see(false, (Class::Normal, 1), 1_000 + n, 10));
+    }
+    settle().await;
+    drop(other);
+    for asked in asked {
+        asked.await.unwrap();
+    }
+    let order = house.order();
+    let of_batch: Vec<usize> = (0..60).filter(|at| order[*at] >= 2_000).collect();
+    assert_eq!(of_batch, [19, 39, 59]);
+    rare.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_came_first_and_needs_what_is_rare_is_not_passed_by_all_who_were_failed_elsewhere() {
+    time::advance(Duration::from_mins(1)).await;
+    let mut house = one_sees();
+    let held = seeing(&house);
+    let again = |number: u64, came: Instant| {
+        let (queue, served) = (Arc::clone(&house.queue), house.served.0.clone());
+        tokio::spawn(async move {
+            let first = asking("auto", Class::Normal, 1, came + Duration::from_hours(1));
+            let place = queue.enter(&Asking { tried: &[0], since: came, ..first }).await.unwrap();
+            served.try_send(number).unwrap();
+            place.tell(Ok(Answered::default()));
+        })
+    };
+    let now = Instant::now();
+    let sees = house.ask_to_see(true, (Class::Normal, 2), 5, 0);
+    settle().await;
+    time::advance(Duration::from_secs(2)).await;
+    // They came after him and before him.
+    let others = [again(8, now + A_MOMENT), again(2, now - A_MOMENT), again(9, now + 2 * A_MOMENT)];
+    settle().await;
+    assert_eq!((house.queue.n_waiting(), house.order()), (4, vec![]));
+    drop(held);
+    sees.await.unwrap();
+    for other in others {
+        other.await.unwrap();
+    }
+    assert_eq!(house.order(), [2, 5, 8, 9]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_behind_who_needs_many_tokens_go_when_he_goes_away() {
+    let limits = json!({ "tokens_per_minute": 6_000 });
+    let mut house = House::new(&json!([{ "name": "a", "channel": "c", "limits": limits }]), 100, 60);
+    let ask = |number: u64, tokens: u64| {
+        let (queue, served) = (Arc::clone(&house.queue), house.served.0.clone());
+        tokio::spawn(async move {
+            let need = Need { tokens, ..Need::default() };
+            let deadline = Instant::now() + Duration::from_hours(1);
+            let place = queue.enter(&Asking::first("auto", Class::Normal, 1, need, deadline)).await.unwrap();
+            served.try_send(number).unwrap();
+            place.tell(Ok(Answered { usage: None, first_byte: None }));
+        })
+    };
+    ask(1, 5_900).await.unwrap();
+    // Fifty seconds until there are as many again; those behind him need what is there.
+    let greedy = ask(2, 5_000);
+    settle().await;
+    let modest = [ask(3, 20), ask(4, 20)];
+    settle().await;
+    assert_eq!((house.queue.n_waiting(), house.order()), (3, vec![1]));
+    let begin = Instant::now();
+    greedy.abort();
+    for modest in modest {
+        modest.await.unwrap();
+    }
+    assert_eq!((begin.elapsed(), house.order()), (Duration::ZERO, vec![3, 4]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_key_that_needs_different_things_has_no_more_turns_than_others() {
     let mut house = one_sees();
     let held = seeing(&house);
