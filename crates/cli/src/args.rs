@@ -338,7 +338,7 @@ pub(crate) struct GatewayTop {
     /// The gateway's address.
     #[arg(long, default_value = "http://127.0.0.1:8787")]
     pub(crate) url: String,
-    /// The environment variable that holds a key with `admin: true`; on the gateway's own machine none is needed.
+    /// The environment variable that holds a key with `admin: true`; without one in the gateway's file, its own machine needs none.
     #[arg(long, value_name = "ENV")]
     pub(crate) key: Option<String>,
     /// Print JSON, one object a second.
