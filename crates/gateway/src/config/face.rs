@@ -19,6 +19,10 @@ pub struct FaceSettings {
     pub pass_through: Vec<String>,
     /// The longest request; 100 MB unless given.
     pub body_limit: Option<Size>,
+    /// Memory for the bodies of all requests together; 512 MB unless given, and twice the longest request at least.
+    pub body_memory: Option<Size>,
+    /// How long the body of a request may take, beside a second for each 64 KB of it that came; 30 seconds unless given.
+    pub body_timeout: Option<Span>,
     /// How long the head of a request may take; 10 seconds unless given.
     pub header_timeout: Option<Span>,
     /// How often a comment is sent while the first event of a stream is waited for; every 15 seconds unless given.
@@ -41,7 +45,7 @@ pub struct FaceKeySettings {
     /// Who goes first when places are short.
     #[serde(default)]
     pub class: FaceClass,
-    /// Whether it opens the admin endpoints.
+    /// Whether it opens the admin endpoints. Where there is such a key, clients on the same machine need it as well.
     #[serde(default)]
     pub admin: bool,
 }

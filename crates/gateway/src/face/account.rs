@@ -170,6 +170,11 @@ impl Account {
         }
     }
 
+    /// Keeps of the request what is left of it.
+    pub(super) fn keep(&mut self, ask: &Arc<Ask>) {
+        self.ask = Arc::clone(ask);
+    }
+
     pub(super) fn answering(&mut self) {
         self.first_byte.get_or_insert_with(|| Instant::now() - self.ask.began);
     }
@@ -198,7 +203,7 @@ impl Drop for Account {
             queued: self.queued.unwrap_or_default(),
             was_in_line: self.queued.is_some(),
             usage: self.usage,
-            bytes_in: self.ask.body.len() as u64,
+            bytes_in: self.ask.n_bytes,
             bytes_out: self.bytes_out,
             is_stream: self.is_stream,
             trouble: self.trouble.as_deref(),

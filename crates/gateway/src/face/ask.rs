@@ -2,14 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use domain::ports::Class;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use hyper::body::{Body, Incoming};
 use provider::Scan;
 use tokio::time::Instant;
 
-use super::{endpoint::Call, guard::Client, live::Serving, problem::Problem};
+use super::{bodies::Held, endpoint::Call, guard::Client, live::Serving, problem::Problem, receive::Received};
 use crate::{Need, Session, Wants};
 
 /// Headers that belong to a connection and not to a message (RFC 9110 section 7.6.1), and those that are ours.
@@ -53,6 +52,9 @@ pub(super) struct Ask {
     /// Nothing where the body is not JSON.
     pub(super) scan: Option<Scan>,
     pub(super) body: Bytes,
+    pub(super) n_bytes: u64,
+    /// The memory of the body.
+    _held: Option<Held>,
     /// Those that are passed on.
     pub(super) headers: HeaderMap,
     pub(super) is_stream: bool,
@@ -75,7 +77,7 @@ impl Ask {
         call: Call,
         method: Method,
         mut headers: HeaderMap,
-        body: Bytes,
+        Received { body, held }: Received,
         (client, id, began): (Client, HeaderValue, Instant),
         serving: &Serving,
     ) -> Result<Self, Problem> {
@@ -102,7 +104,9 @@ impl Ask {
             method,
             model: model.unwrap_or_else(|| UNNAMED.into()),
             scan,
+            n_bytes: body.len() as u64,
             body,
+            _held: held,
             headers,
             is_stream,
             class,
@@ -118,9 +122,23 @@ impl Ask {
     /// Returns the request for the rest of an answer that was cut.
     pub(super) fn going_on(&self, body: Bytes) -> Result<Self, Problem> {
         let scan = Some(scan(&body)?);
-        let Self { call, method, model, headers, id, .. } = self;
-        let (call, method, model) = (call.clone(), method.clone(), Arc::clone(model));
-        Ok(Self { call, method, model, scan, body, headers: headers.clone(), id: id.clone(), ..*self })
+        Ok(Self { scan, body, headers: self.headers.clone(), ..self.without_body() })
+    }
+
+    /// Returns what is left to know of it when nobody will be asked any more: its body is given back.
+    pub(super) fn without_body(&self) -> Self {
+        let Self { call, method, model, scan, id, .. } = self;
+        Self {
+            call: call.clone(),
+            method: method.clone(),
+            model: Arc::clone(model),
+            scan: scan.clone(),
+            body: Bytes::new(),
+            _held: None,
+            headers: HeaderMap::new(),
+            id: id.clone(),
+            ..*self
+        }
     }
 
     /// Returns what it needs of the one who answers it. Four bytes of text are about one token, and its answer may be as
@@ -138,46 +156,6 @@ impl Ask {
         let tokens = (self.body.len() as u64 / 4).saturating_add(answer);
         Need { tokens, session: self.session.map(Session::from), abilities }
     }
-}
-
-/// Reads a body of at most `limit` bytes.
-///
-/// # Errors
-/// Where it is longer, or the client hung up.
-pub(super) async fn read_body(mut body: Incoming, limit: usize) -> Result<Bytes, Problem> {
-    let too_long = || {
-        let message = format!("the request is longer than this gateway takes: {limit} bytes (`body_limit`)");
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)
-    };
-    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    if announced > limit {
-        return Err(too_long());
-    }
-    // Short requests come in one piece, which is taken as it is; of a long one every byte is copied once.
-    let (mut first, mut joined) = (Bytes::new(), BytesMut::new());
-    while let Some(frame) = std::future::poll_fn(|cx| std::pin::Pin::new(&mut body).poll_frame(cx)).await {
-        let frame = frame.map_err(|_| {
-            Problem::new(
-                StatusCode::BAD_REQUEST,
-                "incomplete_request",
-                "the request ended before its body was complete",
-            )
-        })?;
-        let Ok(piece) = frame.into_data() else { continue };
-        if first.len() + joined.len() + piece.len() > limit {
-            return Err(too_long());
-        }
-        if first.is_empty() && joined.is_empty() {
-            first = piece;
-            continue;
-        }
-        if joined.is_empty() {
-            joined.reserve(announced.max(first.len() + piece.len()));
-            joined.extend_from_slice(&std::mem::take(&mut first));
-        }
-        joined.extend_from_slice(&piece);
-    }
-    Ok(if joined.is_empty() { first } else { joined.freeze() })
 }
 
 fn scan(body: &Bytes) -> Result<Scan, Problem> {

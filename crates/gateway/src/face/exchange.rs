@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use domain::Clock;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use provider::transport::Transport;
 use tokio::time::{Instant, timeout};
@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout};
 use super::{
     account::{Account, Outcome, turned_away},
     ask::{self, Ask},
+    bodies::Bodies,
     body::FaceBody,
     ending::{self, Ending},
     endpoint::{Call, Endpoint, NotFound},
@@ -18,6 +19,7 @@ use super::{
     live::{Live, Serving},
     own,
     problem::{Problem, set_retry_after},
+    receive::receive,
     relay::{self, Answered, Own, Refused},
     stream::{Forwarding, Relayed},
 };
@@ -33,6 +35,8 @@ pub(super) struct Worker {
     pub(super) transport: Arc<Transport>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) ending: Arc<Ending>,
+    /// Those of all workers.
+    pub(super) bodies: Arc<Bodies>,
 }
 
 /// Answers a request. There is an answer to each, if only one that says why there is no other.
@@ -46,12 +50,17 @@ pub(super) async fn exchange(worker: &Arc<Worker>, peer: IpAddr, request: Reques
     let response = match called {
         Ok(Endpoint::Model(call)) => {
             let name = call.name();
-            let asked = read(call, (parts.method, parts.headers, body), &id, began, &serving);
+            let asked = read(call, (parts.method, parts.headers, body), (&id, began), &serving, &worker.bodies);
             match worker.ending.outlasts(asked).await.unwrap_or_else(|| Err(ending::problem())) {
                 Ok(ask) => answer(worker, serving, Arc::new(ask)).await,
                 Err(problem) => {
                     turned_away(&problem, name, (&id, began), &serving);
-                    problem.response()
+                    let mut response = problem.response();
+                    // The rest of what came too slowly is not waited for. In HTTP/2 that costs nobody else his connection.
+                    if problem.status == StatusCode::REQUEST_TIMEOUT && parts.version < Version::HTTP_2 {
+                        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                    }
+                    response
                 }
             }
         }
@@ -92,13 +101,13 @@ fn with_id(mut response: Response<FaceBody>, id: HeaderValue) -> Response<FaceBo
 async fn read(
     call: Call,
     (method, headers, body): (http::Method, HeaderMap, Incoming),
-    id: &HeaderValue,
-    began: Instant,
+    (id, began): (&HeaderValue, Instant),
     serving: &Serving,
+    bodies: &Arc<Bodies>,
 ) -> Result<Ask, Problem> {
     let client = Client::of(&headers, serving)?;
-    let body = ask::read_body(body, usize::try_from(serving.settings.body_limit).unwrap_or(usize::MAX)).await?;
-    Ask::new(call, method, headers, body, (client, id.clone(), began), serving)
+    let received = receive(body, bodies, &serving.settings, began).await?;
+    Ask::new(call, method, headers, received, (client, id.clone(), began), serving)
 }
 
 /// Gets the answer of a model.

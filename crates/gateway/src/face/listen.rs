@@ -32,10 +32,12 @@ use tokio::{
 };
 
 use super::{
+    bodies::Bodies,
     ending::{Stop, Stopping, Tasks},
     exchange::{Worker, exchange},
     live::Live,
     patient::{Busily, Busy, Patient, Pulse},
+    untaken::{Offered, Streams},
 };
 
 /// Connections that were accepted and not taken yet by their worker.
@@ -53,8 +55,11 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 const TIDY: Duration = Duration::from_secs(10);
 /// How an HTTP/2 connection begins, as far as it must be seen to know. No method of HTTP/1.1 is called so.
 const PREFACE: &[u8] = b"PRI";
-/// How much HTTP/2 clients may have on its way.
-const WINDOW: u32 = 1 << 20;
+/// How much of a request HTTP/2 clients may have on its way. What waits for memory keeps so much of its connection's share
+/// from the others.
+const WINDOW: u32 = 256 * 1024;
+/// How often an HTTP/2 connection is asked whether somebody is there.
+const PING: Duration = Duration::from_secs(30);
 /// How many requests may be open on one HTTP/2 connection.
 const STREAMS: u32 = 1_000;
 /// The most that is kept of the head of a request.
@@ -130,6 +135,7 @@ pub fn serve(
     let (stopping, stopped) = Stopping::new();
     let n_open = Arc::new(AtomicUsize::new(0));
     let (mut threads, mut desks) = (Vec::new(), Vec::new());
+    let bodies = Arc::<Bodies>::default();
     for number in 0..n_workers.max(1) {
         let (hand, handed) = mpsc::channel(HANDED);
         let load = Arc::new(AtomicUsize::new(0));
@@ -139,6 +145,7 @@ pub fn serve(
             transport,
             clock: Arc::clone(clock),
             ending: Arc::clone(&stopping.ending),
+            bodies: Arc::clone(&bodies),
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let counts = [Arc::clone(&load), Arc::clone(&n_open)];
@@ -335,15 +342,22 @@ async fn lingered(stopped: &mut watch::Receiver<Stop>) {
 }
 
 async fn converse_2(stream: TcpStream, peer: IpAddr, worker: &Arc<Worker>, mut stopped: watch::Receiver<Stop>) {
-    let worker = Arc::clone(worker);
+    let (worker, streams) = (Arc::clone(worker), Streams::new(Tasks(stopped.clone())));
+    let mut builder = http2::Builder::new(streams.clone());
     let service = service_fn(move |request: Request<Incoming>| {
-        let worker = Arc::clone(&worker);
-        async move { Ok::<_, std::convert::Infallible>(exchange(&worker, peer, request).await) }
+        let (worker, offer) = (Arc::clone(&worker), streams.begin());
+        async move {
+            let response = exchange(&worker, peer, request).await;
+            Ok::<_, std::convert::Infallible>(response.map(|body| Offered::new(body, offer)))
+        }
     });
-    let mut builder = http2::Builder::new(Tasks(stopped.clone()));
-    builder.timer(TokioTimer::new()).initial_stream_window_size(WINDOW).initial_connection_window_size(4 * WINDOW);
-    builder.max_concurrent_streams(STREAMS).keep_alive_interval(Duration::from_secs(30));
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    builder.timer(TokioTimer::new()).initial_stream_window_size(WINDOW).initial_connection_window_size(8 * WINDOW);
+    builder.max_concurrent_streams(STREAMS).keep_alive_interval(PING);
+    // Whoever reads nothing at all does not hear either that he shall.
+    let pulse = Arc::<Pulse>::default();
+    let _busy = Busy::new(&pulse);
+    let io = TokioIo::new(Patient::new(stream, Duration::MAX, pulse));
+    let mut connection = pin!(builder.serve_connection(io, service));
     tokio::select! {
         _ = connection.as_mut() => return,
         _ = stopped.wait_for(|stop| *stop != Stop::No) => {}

@@ -2,9 +2,10 @@
 //!
 //! What happens to one request, in the order of the modules:
 //!
-//! - `listen`, `patient`: a connection is accepted and handed to the worker with the fewest; HTTP/1.1 or 2 is spoken on it
+//! - `listen`, `patient`, `untaken`: a connection is accepted and handed to the worker with the fewest; HTTP/1.1 or 2 is spoken on it
 //! - `endpoint`, `guard`: what is called, and whether this client may
-//! - `ask`: its body is read and looked through once; the requested name becomes a route
+//! - `bodies`, `receive`: its body is read, when there is memory for it
+//! - `ask`: it is looked through once; the requested name becomes a route
 //! - `relay`: a place is taken, waited for in the line where none is free, and the request passed on; upstreams are asked
 //!   one after the other until one begins to answer
 //! - `body`, `stream`: what it says is handed on as it comes, watched from the side
@@ -16,6 +17,7 @@
 
 mod account;
 mod ask;
+mod bodies;
 mod body;
 mod ending;
 mod endpoint;
@@ -31,10 +33,13 @@ mod openapi;
 mod own;
 mod patient;
 mod problem;
+mod receive;
 mod relay;
 mod stream;
+mod untaken;
 
 pub use account::{Audience, Ended, Outcome};
+pub(crate) use bodies::longest_body;
 pub use listen::{Face, serve};
 pub use live::{Live, Serving};
 pub use log::{AccessLog, LogTarget};

@@ -1,4 +1,4 @@
-//! A connection of a client in HTTP/1.1, as seen from outside of the server that speaks on it.
+//! A connection of a client, as seen from outside of the server that speaks on it.
 
 use std::{
     io,
@@ -23,7 +23,7 @@ use super::body::{Broken, FaceBody};
 
 /// How long a client may take nothing of what is there for it. Somebody who never reads would hold the place at the
 /// upstream for as long as he likes.
-const UNREAD: Duration = Duration::from_mins(2);
+pub(super) const UNREAD: Duration = Duration::from_mins(2);
 
 /// What is known of a connection from outside.
 #[derive(Debug, Default)]

@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::{Failure, FailureKind, Usage, Waiting};
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::body::FaceBody;
 use crate::queue::{Refused, Why};
+
+/// <https://github.com/openai/openai-python>: what its clients look for first.
+pub(super) const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
 /// Why there is no answer. <https://platform.openai.com/docs/guides/error-codes>
 #[derive(Clone, Debug)]
@@ -120,10 +123,12 @@ pub(super) fn wait_of(status: StatusCode, failure: &Failure) -> Option<Duration>
     said.or(passes.then_some(Duration::from_secs(1)))
 }
 
-/// Says when to ask again, in whole seconds as HTTP has it and never too early.
+/// Says when to ask again: in whole seconds as HTTP has it and never too early, and as exactly as OpenAI's clients read it.
 pub(super) fn set_retry_after(headers: &mut HeaderMap, wait: Option<Duration>) {
     if let Some(wait) = wait {
-        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        let exactly = wait.as_micros().div_ceil(1_000).max(1);
+        let exactly = u64::try_from(exactly).unwrap_or(u64::MAX);
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(exactly.div_ceil(1_000)));
+        headers.insert(RETRY_AFTER_MS, HeaderValue::from(exactly));
     }
 }

@@ -22,6 +22,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::{
     account::{Account, Outcome, word},
     ask::Ask,
+    bodies::SHORT,
     body::Broken,
     ending,
     endpoint::Call,
@@ -139,6 +140,13 @@ impl Forwarding {
         if let Some(account) = &mut self.account {
             account.is_stream = true;
             account.answering();
+        }
+        // Nobody else will be asked, and a stream may last for long.
+        if self.said_so_far.is_none() && self.ask.n_bytes > SHORT {
+            self.ask = Arc::new(self.ask.without_body());
+            if let Some(account) = &mut self.account {
+                account.keep(&self.ask);
+            }
         }
     }
 

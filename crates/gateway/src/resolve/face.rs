@@ -10,11 +10,17 @@ use std::{
 use domain::{Secret, ports::Class};
 
 use super::{ConfigMistake, Resolver};
-use crate::config::{FaceClass, LogFormat, ModelsFile, Size, Span};
+use crate::{
+    config::{FaceClass, LogFormat, ModelsFile, Size, Span},
+    face,
+};
 
 const QUEUE_LENGTH: usize = 1_000;
 const QUEUE_WAIT: Duration = Duration::from_mins(1);
 const BODY_LIMIT: u64 = 100_000_000;
+/// 5,000 clients with 100 KB each.
+const BODY_MEMORY: u64 = 512_000_000;
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
@@ -31,6 +37,10 @@ pub struct FaceConfig {
     pub pass_through: Vec<String>,
     /// The longest request, in bytes.
     pub body_limit: u64,
+    /// Memory for the bodies of all requests together, in bytes.
+    pub body_memory: u64,
+    /// How long the body of a request may take, beside a second for each 64 KiB of it that came.
+    pub body_timeout: Duration,
     /// How long the head of a request may take.
     pub header_timeout: Duration,
     /// How often a comment is sent while the first event of a stream is waited for.
@@ -103,17 +113,31 @@ pub fn resolve_face(
         }
         pass_through.push(bare.to_owned());
     }
-    for (key, span, usual) in
-        [("header_timeout", settings.header_timeout, "10s"), ("keep_alive", settings.keep_alive, "15s")]
-    {
+    for (key, span, usual) in [
+        ("header_timeout", settings.header_timeout, "10s"),
+        ("body_timeout", settings.body_timeout, "30s"),
+        ("keep_alive", settings.keep_alive, "15s"),
+    ] {
         if span.is_some_and(|Span(span)| span.is_zero()) {
             let help = Some(format!("leave it out, or write `{key}: {usual}`"));
             resolver.mistake(&path(key), format!("`{key}` must be more than no time at all"), help);
         }
     }
+    if settings.body_memory == Some(Size(0)) {
+        let help = Some("leave it out, or write `body_memory: 512MB`".to_owned());
+        resolver.mistake(&path("body_memory"), "no request would have room".to_owned(), help);
+    }
     if settings.body_limit == Some(Size(0)) {
         let help = Some("leave it out, or write `body_limit: 100MB`".to_owned());
         resolver.mistake(&path("body_limit"), "no request would be short enough".to_owned(), help);
+    }
+    let (body_limit, body_memory) = bodies(settings.body_limit, settings.body_memory);
+    let longest = face::longest_body(body_memory);
+    if body_limit > longest && longest > 0 {
+        let message =
+            format!("three quarters of `body_memory` are for long requests, and one may have {body_limit} bytes");
+        let help = Some(format!("raise `body_memory`, or write `body_limit: {longest}`"));
+        resolver.mistake(&path("body_memory"), message, help);
     }
     if !resolver.mistakes.is_empty() {
         return Err(resolver.mistakes);
@@ -124,11 +148,23 @@ pub fn resolve_face(
         queue_length: settings.queue.length.unwrap_or(QUEUE_LENGTH),
         queue_wait: span(settings.queue.wait, QUEUE_WAIT),
         pass_through,
-        body_limit: settings.body_limit.map_or(BODY_LIMIT, |Size(bytes)| bytes),
+        body_limit,
+        body_memory,
+        body_timeout: span(settings.body_timeout, BODY_TIMEOUT),
         header_timeout: span(settings.header_timeout, HEADER_TIMEOUT),
         keep_alive: span(settings.keep_alive, KEEP_ALIVE),
         log_format: settings.log.as_ref().map_or(LogFormat::Off, |log| log.format),
         log_file: settings.log.as_ref().and_then(|log| log.file.clone()),
         echo_model: settings.echo_model,
     })
+}
+
+/// Returns how long a request may be, and how much memory there is for all: what is not said fits to what is.
+fn bodies(limit: Option<Size>, memory: Option<Size>) -> (u64, u64) {
+    match (limit, memory) {
+        (Some(Size(limit)), Some(Size(memory))) => (limit, memory),
+        (Some(Size(limit)), None) => (limit, BODY_MEMORY.max(limit.saturating_mul(2))),
+        (None, Some(Size(memory))) => (BODY_LIMIT.min(face::longest_body(memory)), memory),
+        (None, None) => (BODY_LIMIT, BODY_MEMORY),
+    }
 }

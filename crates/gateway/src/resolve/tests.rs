@@ -279,6 +279,7 @@ fn face(gateway: Value) -> Result<FaceConfig, Vec<ConfigMistake>> {
 fn a_face_has_keys_limits_and_usual_values() {
     let plain = face(json!({})).unwrap();
     assert_eq!((plain.keys.len(), plain.queue_length, plain.body_limit), (0, 1_000, 100_000_000));
+    assert_eq!((plain.body_memory, plain.body_timeout), (512_000_000, Duration::from_secs(30)));
     assert_eq!(plain.queue_wait, Duration::from_mins(1));
     assert_eq!((plain.header_timeout, plain.keep_alive), (Duration::from_secs(10), Duration::from_secs(15)));
     let said = face(json!({
@@ -296,6 +297,14 @@ fn a_face_has_keys_limits_and_usual_values() {
 }
 
 #[test]
+fn what_is_not_said_of_bodies_fits_to_what_is() {
+    let bodies = |gateway: Value| face(gateway).map(|it| (it.body_limit, it.body_memory)).unwrap();
+    assert_eq!(bodies(json!({ "body_memory": "40MB" })), (30_000_000, 40_000_000));
+    assert_eq!(bodies(json!({ "body_limit": "1GB" })), (1_000_000_000, 2_000_000_000));
+    assert_eq!(bodies(json!({ "body_limit": "30MB", "body_memory": "40MB" })), (30_000_000, 40_000_000));
+}
+
+#[test]
 fn mistakes_of_a_face_are_told_with_their_place_and_a_run_does_not_look() {
     let check = |gateway: Value, path: &str, message: &str| {
         let mistakes = face(gateway).unwrap_err();
@@ -309,5 +318,8 @@ fn mistakes_of_a_face_are_told_with_their_place_and_a_run_does_not_look() {
     check(json!({ "pass_through": ["*"] }), "gateway.pass_through.0", "cannot be passed");
     check(json!({ "keep_alive": "0s" }), "gateway.keep_alive", "no time");
     check(json!({ "body_limit": 0 }), "gateway.body_limit", "short enough");
+    check(json!({ "body_memory": 0 }), "gateway.body_memory", "no request");
+    check(json!({ "body_timeout": "0s" }), "gateway.body_timeout", "no time");
+    check(json!({ "body_limit": "10MB", "body_memory": "12MB" }), "gateway.body_memory", "three quarters");
     assert!(with(json!({ "gateway": { "keys": [key("a", "NONE")] } })).is_ok());
 }

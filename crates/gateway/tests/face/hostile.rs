@@ -162,6 +162,27 @@ async fn whoever_comes_through_a_proxy_is_not_on_this_machine() {
 }
 
 #[tokio::test]
+async fn where_there_is_an_admin_key_nobody_gets_behind_the_scenes_without_it() {
+    // A proxy on this machine that says nothing of its clients makes all of them seem to be here.
+    let vendor = Vendor::start(|_| answer("hi")).await;
+    let key = |name: &str, key: &str, is_admin| FaceKey {
+        name: name.into(),
+        key: Secret::new(key),
+        class: Class::Normal,
+        is_admin,
+    };
+    let settings = FaceConfig { keys: vec![key("a", "sk-a", false), key("b", "sk-b", true)], ..settings() };
+    let house = House::new(&[&vendor], settings);
+    for (headers, status) in
+        [("", 403), ("authorization: Bearer sk-a\r\n", 403), ("authorization: Bearer sk-b\r\n", 200)]
+    {
+        for path in ["/admin/models", "/admin/health", "/metrics"] {
+            assert_eq!(ask(house.address, path, headers, "").await.status, status, "{path} {headers}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_key_that_is_not_good_for_everything_is_no_bad_key() {
     let vendor = Vendor::start(|n| match n {
         1 => json_answer("403 No", "", r#"{"error":{"message":"missing scopes: api.files.read"}}"#),

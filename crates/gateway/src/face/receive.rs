@@ -1,0 +1,128 @@
+//! Reading the body of a request: no longer, no slower and no more at a time than is allowed.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use http::StatusCode;
+use hyper::body::{Body, Incoming};
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    bodies::{Bodies, Full, Held, SHORT, Terms, longest_body},
+    problem::Problem,
+};
+use crate::FaceConfig;
+
+/// A body that is on its way gets one second more for so many bytes that came. A limit over all would cut long bodies on
+/// slow lines, and one between two pieces would let a byte every few seconds hold a connection and memory for good.
+const BYTES_PER_SECOND: u64 = 64 * 1024;
+
+/// A limit that is longer is none.
+const FOR_EVER: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// The body of a request, with the memory that it has.
+#[derive(Debug)]
+pub(super) struct Received {
+    pub(super) body: Bytes,
+    pub(super) held: Option<Held>,
+}
+
+/// Reads a body that began to come at `began`.
+///
+/// # Errors
+/// Where it is too long or too slow, there is no memory for it in time, or the client hung up.
+pub(super) async fn receive(
+    body: Incoming,
+    bodies: &Arc<Bodies>,
+    settings: &FaceConfig,
+    began: Instant,
+) -> Result<Received, Problem> {
+    if body.is_end_stream() {
+        return Ok(Received { body: Bytes::new(), held: None });
+    }
+    let hint = body.size_hint();
+    let limit = settings.body_limit.min(longest_body(settings.body_memory));
+    if hint.lower() > limit {
+        return Err(too_long(limit));
+    }
+    let terms = Terms { all: settings.body_memory, length: settings.queue_length, wait: settings.queue_wait };
+    let is_announced = hint.exact().is_some();
+    let n_bytes = hint.exact().unwrap_or(SHORT.min(limit));
+    let asked = Instant::now();
+    let mut held = bodies.take(n_bytes, terms).await.map_err(full)?;
+    // What was waited for memory is not the client's slowness.
+    let clock = Clock { began: began + asked.elapsed(), limit: settings.body_timeout };
+    let body = read(body, limit, clock, (!is_announced).then_some(&mut held)).await?;
+    held.shrink(body.len() as u64);
+    Ok(Received { body, held: Some(held) })
+}
+
+/// Until when a body must be here.
+#[derive(Clone, Copy)]
+struct Clock {
+    began: Instant,
+    limit: Duration,
+}
+
+impl Clock {
+    fn due(self, n_came: usize) -> Instant {
+        self.began + self.limit.min(FOR_EVER) + Duration::from_millis(n_came as u64 * 1_000 / BYTES_PER_SECOND)
+    }
+}
+
+/// `growing` is the memory of a body whose length is not known.
+async fn read(mut body: Incoming, limit: u64, clock: Clock, mut growing: Option<&mut Held>) -> Result<Bytes, Problem> {
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    // Short requests come in one piece, which is taken as it is; of a long one every byte is copied once.
+    let (mut first, mut joined) = (Bytes::new(), BytesMut::new());
+    loop {
+        let n_came = first.len() + joined.len();
+        let next = std::future::poll_fn(|cx| std::pin::Pin::new(&mut body).poll_frame(cx));
+        let Some(frame) = timeout_at(clock.due(n_came), next).await.map_err(|_| too_slow(clock.limit))? else { break };
+        let frame = frame.map_err(|_| {
+            let message = "the request ended before its body was complete";
+            Problem::new(StatusCode::BAD_REQUEST, "incomplete_request", message)
+        })?;
+        let Ok(piece) = frame.into_data() else { continue };
+        let n_here = n_came + piece.len();
+        if n_here as u64 > limit {
+            return Err(too_long(limit));
+        }
+        if let Some(held) = &mut growing
+            && n_here as u64 > held.n_bytes()
+        {
+            let n_here = n_here as u64;
+            held.grow((2 * n_here).min(limit)).or_else(|_| held.grow(n_here)).map_err(full)?;
+        }
+        if n_came == 0 {
+            first = piece;
+            continue;
+        }
+        if joined.is_empty() {
+            joined.reserve(announced.max(n_here));
+            joined.extend_from_slice(&std::mem::take(&mut first));
+        }
+        joined.extend_from_slice(&piece);
+    }
+    Ok(if joined.is_empty() { first } else { joined.freeze() })
+}
+
+fn too_long(limit: u64) -> Problem {
+    let message = format!("the request is longer than this gateway takes: {limit} bytes (`body_limit`)");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)
+}
+
+fn too_slow(limit: Duration) -> Problem {
+    let message = format!(
+        "the body of the request came too slowly: it has {} s (`body_timeout`), and one more for each {BYTES_PER_SECOND} bytes \
+         that came",
+        limit.as_secs_f64()
+    );
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", message)
+}
+
+fn full(full: Full) -> Problem {
+    let message = "there is no memory for the body of one more request (`body_memory`)";
+    let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "body_memory_full", message);
+    problem.after(Some(full.retry_after.max(Duration::from_secs(1))))
+}
