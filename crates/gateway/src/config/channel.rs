@@ -34,8 +34,8 @@ pub struct Channel {
     /// answer that does not come as a stream has its first byte when all of it is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_byte_timeout: Option<Span>,
-    /// How long the whole answer may take before another model is asked instead. No limit of its own unless given, so that
-    /// the deadline of the request alone counts; it never makes that deadline longer.
+    /// How long the whole answer may take before another model is asked instead. Unless given, a run has no limit but the
+    /// deadline of the request, which this never makes longer; `tidemill gateway` gives it 10 minutes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Span>,
     /// The proxy through which the endpoint is reached, such as `http://proxy.example.com:3128`. Where it wants a password,

@@ -39,9 +39,6 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// The route that is asked where a request names no model.
 const UNNAMED: &str = "auto";
 
-/// How long a whole answer may take where nobody says.
-const PATIENCE: Duration = Duration::from_mins(10);
-
 /// A client's request.
 #[derive(Debug)]
 pub(super) struct Ask {
@@ -83,6 +80,13 @@ impl Ask {
     ) -> Result<Self, Problem> {
         let is_json = !matches!(call, Call::Passed(_)) || may_be_json(&headers, &body);
         let scan = is_json.then(|| scan(&body)).transpose()?;
+        if let Some((param, message)) = scan.as_ref().and_then(|scan| scan.unclear.clone())
+            // What other paths mean by theirs is their vendors' business.
+            && (param == "model" || !matches!(call, Call::Passed(_)))
+        {
+            let message = format!("`{param}`: {message}");
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_value", message).about(param));
+        }
         let model = match &scan {
             Some(scan) => scan.model.as_deref().map(Arc::from),
             None => multipart_model(&headers, &body),
@@ -98,11 +102,13 @@ impl Ask {
             headers.remove(name);
         }
         headers.insert(REQUEST_ID, id.clone());
+        let model: Arc<str> = model.unwrap_or_else(|| UNNAMED.into());
+        let deadline = far(began, serving.patience(&model));
         let is_stream = scan.as_ref().and_then(|scan| scan.stream).unwrap_or(false);
         Ok(Self {
             call,
             method,
-            model: model.unwrap_or_else(|| UNNAMED.into()),
+            model,
             scan,
             n_bytes: body.len() as u64,
             body,
@@ -115,7 +121,7 @@ impl Ask {
             goes_on,
             id,
             began,
-            deadline: began + PATIENCE,
+            deadline,
         })
     }
 
@@ -156,6 +162,11 @@ impl Ask {
         let tokens = (self.body.len() as u64 / 4).saturating_add(answer);
         Need { tokens, session: self.session.map(Session::from), abilities }
     }
+}
+
+/// Returns the time so long behind another; what is longer than a year is for ever.
+pub(super) fn far(from: Instant, behind: Duration) -> Instant {
+    from + behind.min(Duration::from_secs(366 * 24 * 3600))
 }
 
 fn scan(body: &Bytes) -> Result<Scan, Problem> {

@@ -22,11 +22,13 @@ use super::{
     receive::receive,
     relay::{self, Answered, Own, Refused},
     stream::{Forwarding, Relayed},
+    unstreamed::as_events,
 };
 
 const MODEL: HeaderName = HeaderName::from_static("x-tidemill-model");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-tidemill-attempts");
 const OVERHEAD: HeaderName = HeaderName::from_static("x-tidemill-overhead-us");
+const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
 const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// What the requests of one thread share.
@@ -142,7 +144,7 @@ async fn answer(worker: &Arc<Worker>, serving: Arc<Serving>, ask: Arc<Ask>) -> R
                 Arc::clone(worker),
             ))));
             let headers = response.headers_mut();
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+            headers.insert(header::CONTENT_TYPE, EVENT_STREAM);
             stream_headers(headers);
             response
         }
@@ -171,7 +173,18 @@ fn respond(
             } else {
                 own
             };
-            whole(own, &mut account)
+            let events = ask.call.events().filter(|_| ask.is_stream && own.status.is_success());
+            match events.and_then(|events| as_events(events, &own.body)) {
+                // Its clients would find nothing in an answer that does not come in events.
+                Some(events) => {
+                    let mut response = whole(Own { body: events, ..own }, &mut account);
+                    let headers = response.headers_mut();
+                    headers.insert(header::CONTENT_TYPE, EVENT_STREAM);
+                    stream_headers(headers);
+                    response
+                }
+                None => whole(own, &mut account),
+            }
         }
         Ok(Answered::Begun(mut begun)) => {
             account.status = begun.status.as_u16();
@@ -196,11 +209,15 @@ fn respond(
         }
         Err(Refused::Theirs(own, wait)) => {
             account.outcome = Outcome::Refused;
+            let wait = account.upstream.map_or(wait, |upstream| serving.retry_after(upstream, own.status, wait));
             let mut response = whole(own, &mut account);
             set_retry_after(response.headers_mut(), wait);
             response
         }
         Err(Refused::Ours(problem)) => {
+            let wait = problem.retry_after;
+            let wait = account.upstream.map_or(wait, |upstream| serving.retry_after(upstream, problem.status, wait));
+            let problem = problem.after(wait);
             account.outcome = Outcome::Refused;
             account.status = problem.status.as_u16();
             account.trouble.get_or_insert_with(|| problem.code.to_owned());

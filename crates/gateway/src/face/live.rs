@@ -15,7 +15,13 @@ use provider::{Json, OpenAi};
 use tokio::time::Instant;
 
 use super::{
-    account::Audience, ask::Ask, hedge::Budget, key_ring::KeyRing, log::AccessLog, metrics::Metrics, problem::Problem,
+    account::Audience,
+    ask::Ask,
+    hedge::Budget,
+    key_ring::KeyRing,
+    log::AccessLog,
+    metrics::Metrics,
+    problem::{A_MOMENT, Problem},
 };
 use crate::{
     FaceConfig, Hedge, Resolved,
@@ -23,6 +29,9 @@ use crate::{
     lanes::{Picked, Place},
     queue::{Asking, Queue, Why},
 };
+
+/// How long a whole answer may take where nobody says.
+const PATIENCE: Duration = Duration::from_mins(10);
 
 /// One configuration, with the state of its upstreams. Requests that began with it end with it.
 pub struct Serving {
@@ -38,6 +47,8 @@ pub struct Serving {
     pub(super) queue: Arc<Queue>,
     /// By the numbers of routes.
     hedges: Vec<Budget>,
+    /// How long a request may take that is asked of a route, with the time in line. By the numbers of routes.
+    patience: Vec<Duration>,
     /// The names that lead somewhere, patterns apart.
     pub(super) names: Vec<KnownName>,
 }
@@ -63,7 +74,7 @@ pub(super) struct Way {
     /// Its name as clients are told it.
     pub(super) header: HeaderValue,
     /// How long a whole answer may take.
-    pub(super) timeout: Option<Duration>,
+    pub(super) timeout: Duration,
     /// How long the first byte of an answer may take.
     pub(super) first_byte_timeout: Option<Duration>,
     /// How long a stream may be silent.
@@ -103,7 +114,7 @@ impl Serving {
             json: upstream.json.map_or(Json::Schema, crate::JsonSupport::level),
             defaults: upstream.defaults.iter().map(|(name, value)| (name.clone(), value.to_string())).collect(),
             header: HeaderValue::try_from(&*upstream.name).unwrap_or(HeaderValue::from_static("unprintable")),
-            timeout: upstream.timeout,
+            timeout: upstream.timeout.unwrap_or(PATIENCE),
             first_byte_timeout: upstream.first_byte_timeout,
             idle_timeout: upstream.model.idle_limit(),
             goes_on: upstream.abilities.prefill,
@@ -115,6 +126,9 @@ impl Serving {
             name: Arc::clone(&route.name),
             is_listed: route.members.iter().any(|member| resolved.upstreams[*member].weight > 0),
         };
+        let wait = settings.queue_wait;
+        let longest = |route: &crate::Route| route.members.iter().map(|member| ways[*member].timeout).max();
+        let patience = resolved.routes.iter().map(|it| wait.saturating_add(longest(it).unwrap_or(PATIENCE))).collect();
         let metrics = Arc::<Metrics>::default();
         Self {
             audience: counting(&metrics, &ways, &settings, None),
@@ -129,6 +143,7 @@ impl Serving {
             queue,
             hedges: resolved.routes.iter().map(|route| Budget::new(route.hedge)).collect(),
             names: resolved.routes.iter().map(known).collect(),
+            patience,
         }
     }
 
@@ -194,6 +209,21 @@ impl Serving {
     /// Gets a place at an upstream that was not tried yet, if one is free now.
     pub(super) fn another(&self, ask: &Ask, tried: &[usize]) -> Picked {
         self.gateway.lanes().pick(&ask.model, tried, ask.need())
+    }
+
+    /// Returns how long a request for `model` may take: the one that may be asked for longest has its time, also behind the
+    /// longest wait in line.
+    pub(super) fn patience(&self, model: &str) -> Duration {
+        let route = self.gateway.lanes().route(model);
+        route.and_then(|route| self.patience.get(route)).copied().unwrap_or(PATIENCE)
+    }
+
+    /// Returns when it may help to ask again after an answer of `status`: when the upstream said, else when it will be asked
+    /// again, where it is trouble that passes.
+    pub(super) fn retry_after(&self, upstream: usize, status: StatusCode, said: Option<Duration>) -> Option<Duration> {
+        let passes = matches!(status.as_u16(), 429 | 502 | 503 | 504);
+        let rest = || self.gateway.lanes().standing().get(upstream).and_then(|it| it.rest).unwrap_or_default();
+        said.or_else(|| passes.then(|| rest().max(A_MOMENT)))
     }
 
     /// Returns how long the first upstream is waited for, where a second may be asked besides.
@@ -278,5 +308,47 @@ impl Live {
     /// Puts another configuration in its place, whole.
     pub fn swap(&self, serving: Arc<Serving>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = serving;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use domain::Clock;
+    use provider::transport::Transport;
+    use serde_json::json;
+
+    use super::*;
+    use crate::{ModelsFile, resolve, resolve_face};
+
+    struct Epoch;
+
+    impl Clock for Epoch {
+        fn now(&self) -> Timestamp {
+            Timestamp(0)
+        }
+    }
+
+    #[test]
+    fn who_may_take_longest_has_its_time_also_behind_the_longest_wait() {
+        let file: ModelsFile = serde_json::from_value(json!({
+            "channels": { "quick": { "url": "http://a", "timeout": "5s" }, "slow": { "url": "http://b", "timeout": "2h" },
+                          "plain": { "url": "http://c" } },
+            "models": [{ "name": "q", "channel": "quick" }, { "name": "s", "channel": "slow" }, { "name": "p", "channel": "plain" }],
+            "routes": { "both": ["q", "s"] },
+            "gateway": { "queue": { "wait": "1m" } },
+        }))
+        .unwrap();
+        let no_file = |_: &std::path::Path| Err(io::ErrorKind::NotFound.into());
+        let resolved = resolve(&file, &|_| None, &no_file).unwrap();
+        let settings = resolve_face(&file, &|_| None, &no_file).unwrap();
+        let gateway = Arc::new(Gateway::new(&resolved, Arc::new(Transport::default()), Arc::new(Epoch)));
+        let serving = Serving::new(&resolved, gateway, settings, Timestamp(0));
+        for (name, minutes) in [("s", 121), ("both", 121), ("auto", 121), ("p", 11)] {
+            assert_eq!(serving.patience(name), Duration::from_mins(minutes), "{name}");
+        }
+        assert_eq!(serving.patience("q"), Duration::from_secs(65));
+        assert_eq!(serving.ways.iter().map(|way| way.timeout.as_secs()).collect::<Vec<_>>(), [5, 7_200, 600]);
     }
 }

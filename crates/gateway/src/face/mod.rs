@@ -8,7 +8,7 @@
 //! - `ask`: it is looked through once; the requested name becomes a route
 //! - `relay`: a place is taken, waited for in the line where none is free, and the request passed on; upstreams are asked
 //!   one after the other until one begins to answer
-//! - `body`, `stream`: what it says is handed on as it comes, watched from the side
+//! - `body`, `stream`, `unstreamed`: what it says is handed on as it comes, watched from the side
 //! - `account`: the end is told to the lanes, and to `metrics` and `log`
 //! - `ending`: who is still answered when the face is stopped, and what the others are told
 //! - `own`, `openapi`: what the gateway says about itself
@@ -36,6 +36,7 @@ mod problem;
 mod receive;
 mod relay;
 mod stream;
+mod unstreamed;
 mod untaken;
 
 pub use account::{Audience, Ended, Outcome};

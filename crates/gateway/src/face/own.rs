@@ -6,7 +6,15 @@ use domain::Clock;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::{body::FaceBody, endpoint::Own, guard::Client, live::Serving, metrics::Now, openapi, problem::Problem};
+use super::{
+    body::FaceBody,
+    endpoint::Own,
+    guard::Client,
+    live::Serving,
+    metrics::Now,
+    openapi,
+    problem::{A_MOMENT, Problem, set_retry_after},
+};
 use crate::lanes::UpstreamStanding;
 
 /// <https://prometheus.io/docs/instrumenting/exposition_formats/#basic-info>
@@ -49,7 +57,13 @@ pub(super) fn answer(
             let (n_available, n_all) = serving.available();
             let is_ready = n_available > 0;
             let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-            as_json(status, &json!({ "ready": is_ready, "available_models": n_available, "total_models": n_all }))
+            let value = json!({ "ready": is_ready, "available_models": n_available, "total_models": n_all });
+            let mut response = as_json(status, &value);
+            if !is_ready {
+                let soonest = serving.gateway.lanes().standing().iter().filter_map(|upstream| upstream.rest).min();
+                set_retry_after(response.headers_mut(), Some(soonest.unwrap_or_default().max(A_MOMENT)));
+            }
+            response
         }
         Own::Metrics | Own::AdminModels | Own::AdminHealth => match Client::admin(headers, peer, serving) {
             Ok(()) => serving.behind_the_scenes(what, clock),

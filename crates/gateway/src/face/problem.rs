@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 use super::body::FaceBody;
 use crate::queue::{Refused, Why};
 
+/// When it may help to ask again where nobody knows.
+pub(super) const A_MOMENT: Duration = Duration::from_secs(1);
+
 /// <https://github.com/openai/openai-python>: what its clients look for first.
 pub(super) const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
@@ -22,10 +25,12 @@ pub(super) struct Problem {
     /// A word for programs.
     pub(super) code: &'static str,
     pub(super) message: String,
+    /// The member of the request that is at fault.
+    param: Option<&'static str>,
     /// When it may help to ask again.
     pub(super) retry_after: Option<Duration>,
     /// What the answer cost as far as it came.
-    usage: Option<Usage>,
+    usage: Option<Box<Usage>>,
 }
 
 impl Problem {
@@ -37,7 +42,7 @@ impl Problem {
             status if status.is_client_error() => "invalid_request_error",
             _ => "server_error",
         };
-        Self { status, kind, code, message: message.into(), retry_after: None, usage: None }
+        Self { status, kind, code, message: message.into(), param: None, retry_after: None, usage: None }
     }
 
     pub(super) fn after(mut self, wait: Option<Duration>) -> Self {
@@ -45,8 +50,12 @@ impl Problem {
         self
     }
 
+    pub(super) fn about(self, param: &'static str) -> Self {
+        Self { param: Some(param), ..self }
+    }
+
     pub(super) fn with_usage(self, usage: Option<Usage>) -> Self {
-        Self { usage, ..self }
+        Self { usage: usage.map(Box::new), ..self }
     }
 
     /// Sorts the failure of an upstream that said nothing which a client could be handed.
@@ -61,7 +70,7 @@ impl Problem {
             FailureKind::InvalidOutput => (StatusCode::BAD_GATEWAY, "upstream_answer_unusable"),
             _ => (StatusCode::SERVICE_UNAVAILABLE, "upstream_unavailable"),
         };
-        Self::new(status, code, failure.message.clone()).after(wait_of(status, failure))
+        Self::new(status, code, failure.message.clone()).after(failure.retry_after_ms.map(Duration::from_millis))
     }
 
     /// Says why there is no place, and when one is likely.
@@ -74,15 +83,19 @@ impl Problem {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "upstream_unavailable", trouble.clone())
             }
             Why::Away(_) => busy("upstream_rate_limited", "every upstream has asked for a rest"),
-            Why::Closed(failure) => return Self::of_failure(failure),
+            Why::Closed(failure) => match Self::of_failure(failure) {
+                problem if problem.status.is_server_error() => problem,
+                // It is the request's own fault, and will be later.
+                problem => return problem,
+            },
         };
-        problem.after(Some(refused.retry_after))
+        problem.after(Some(refused.retry_after.max(A_MOMENT)))
     }
 
     pub(super) fn json(&self) -> Value {
-        let Self { kind, code, message, .. } = self;
-        let mut error = json!({ "error": { "message": message, "type": kind, "param": null, "code": code } });
-        if let Some(usage) = self.usage {
+        let Self { kind, code, message, param, .. } = self;
+        let mut error = json!({ "error": { "message": message, "type": kind, "param": param, "code": code } });
+        if let Some(usage) = &self.usage {
             error["usage"] = json!({
                 "prompt_tokens": usage.prompt_tokens,
                 "completion_tokens": usage.completion_tokens,
@@ -113,14 +126,6 @@ impl Problem {
         set_retry_after(headers, self.retry_after);
         response
     }
-}
-
-/// Returns when it may help to ask again: what the upstream said, and a moment where it is trouble that passes and nobody
-/// said anything.
-pub(super) fn wait_of(status: StatusCode, failure: &Failure) -> Option<Duration> {
-    let passes = matches!(status.as_u16(), 429 | 502 | 503 | 504);
-    let said = failure.retry_after_ms.map(Duration::from_millis);
-    said.or(passes.then_some(Duration::from_secs(1)))
 }
 
 /// Says when to ask again: in whole seconds as HTTP has it and never too early, and as exactly as OpenAI's clients read it.

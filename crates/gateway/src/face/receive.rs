@@ -8,6 +8,7 @@ use hyper::body::{Body, Incoming};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
+    ask::far,
     bodies::{Bodies, Full, Held, SHORT, Terms, longest_body},
     problem::Problem,
 };
@@ -16,9 +17,6 @@ use crate::FaceConfig;
 /// A body that is on its way gets one second more for so many bytes that came. A limit over all would cut long bodies on
 /// slow lines, and one between two pieces would let a byte every few seconds hold a connection and memory for good.
 const BYTES_PER_SECOND: u64 = 64 * 1024;
-
-/// A limit that is longer is none.
-const FOR_EVER: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// The body of a request, with the memory that it has.
 #[derive(Debug)]
@@ -66,7 +64,7 @@ struct Clock {
 
 impl Clock {
     fn due(self, n_came: usize) -> Instant {
-        self.began + self.limit.min(FOR_EVER) + Duration::from_millis(n_came as u64 * 1_000 / BYTES_PER_SECOND)
+        far(self.began, self.limit) + Duration::from_millis(n_came as u64 * 1_000 / BYTES_PER_SECOND)
     }
 }
 

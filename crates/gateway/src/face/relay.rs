@@ -17,7 +17,7 @@ use domain::{Clock, Failure, FailureKind, json};
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use provider::{
     Failed, Hints, Passing,
-    transport::{Answering, Payload, TransportError},
+    transport::{Answering, Payload, Read, TransportError},
     watch::{Events, Kind, Watch},
 };
 use tokio::time::{Instant, Sleep, sleep, timeout, timeout_at};
@@ -28,7 +28,7 @@ use super::{
     endpoint::Call,
     exchange::Worker,
     live::{Serving, Way},
-    problem::{Problem, wait_of},
+    problem::{Problem, RETRY_AFTER_MS},
 };
 use crate::{
     Hedge,
@@ -37,7 +37,7 @@ use crate::{
     queue::Why,
 };
 
-/// A whole answer that is longer is handed on as it comes.
+/// A whole answer that is longer is handed on as it comes, in bytes.
 const WHOLE_MOST: u64 = 32 << 20;
 /// How much of a stream is held while its first event of content is waited for.
 const HELD_MOST: usize = 256 * 1024;
@@ -46,7 +46,7 @@ const HELD_MOST: usize = 256 * 1024;
 const A_MOMENT: Duration = Duration::from_secs(1);
 
 /// Headers of an answer that belong to the connection to the vendor (RFC 9110 section 7.6.1), or are ours to say.
-const THEIRS: [HeaderName; 10] = [
+const THEIRS: [HeaderName; 11] = [
     header::CONNECTION,
     header::CONTENT_LENGTH,
     header::PROXY_AUTHENTICATE,
@@ -58,6 +58,7 @@ const THEIRS: [HeaderName; 10] = [
     HeaderName::from_static("keep-alive"),
     // What is left of the vendor's limits is shared by all clients, and is the lanes' business.
     header::RETRY_AFTER,
+    RETRY_AFTER_MS,
 ];
 
 /// An answer.
@@ -292,7 +293,7 @@ enum Begins {
 
 /// Asks one upstream.
 async fn attempt(way: &Way, worker: &Worker, ask: &Ask, sent: Instant) -> Result<Begins, Box<Broken>> {
-    let deadline = way.timeout.map_or(ask.deadline, |limit| ask.deadline.min(sent + limit));
+    let deadline = ask.deadline.min(ask::far(sent, way.timeout));
     let first_byte = way.first_byte_timeout.map(|limit| sent + limit);
     let begun = timeout_at(deadline, begin(way, worker, ask, first_byte)).await;
     begun.unwrap_or_else(|_| Err(TransportError::Deadline.into()))
@@ -323,7 +324,11 @@ async fn begin(way: &Way, worker: &Worker, ask: &Ask, first_byte: Option<Instant
         by(first_byte, first_content(way, &mut answering, (events, &mut watch), &mut front)).await?;
         return Ok(Begins::Pieces { status, headers, front, answering: Box::new(answering), watch: Some(watch) });
     }
-    let reply = unless_silent(way.idle_timeout, answering.whole()).await?;
+    let most = usize::try_from(WHOLE_MOST).unwrap_or(usize::MAX);
+    let reply = match unless_silent(way.idle_timeout, answering.whole_or_long(most)).await? {
+        Read::Whole(reply) => reply,
+        Read::Long(answering, front) => return long(answering, front, ask),
+    };
     let refused = way.model.refused(reply.status, &reply.headers, &reply.body, &**clock);
     let own = Own { status, headers: passed_on(reply.headers), body: way.model.without_key(reply.body) };
     match refused {
@@ -335,6 +340,19 @@ async fn begin(way: &Way, worker: &Worker, ask: &Ask, first_byte: Option<Instant
         None => Ok(Begins::Whole(own)),
         Some(failed) => Err(Box::new(Broken { failed, own: Some(own) })),
     }
+}
+
+/// Returns an answer that turned out to be too long to wait for all of it.
+fn long(mut answering: Box<Answering>, front: Bytes, ask: &Ask) -> Result<Begins, Box<Broken>> {
+    let status = answering.status;
+    let is_page = !matches!(ask.call, Call::Passed(_)) && !front.trim_ascii_start().starts_with(b"{");
+    if !status.is_success() || is_page {
+        let message = format!("status {} with a very long body that is no JSON object", status.as_u16());
+        let failure = Failure::new(FailureKind::Unavailable, message);
+        return Err(Box::new(Broken { failed: failed(failure), own: None }));
+    }
+    let headers = passed_on(std::mem::take(&mut answering.headers));
+    Ok(Begins::Pieces { status, headers, front: VecDeque::from([front]), answering, watch: None })
 }
 
 /// Ends `work` at `limit`, where there is one: a timer that nobody needs is not set.

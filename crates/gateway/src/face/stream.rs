@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use domain::{Failure, FailureKind};
+use domain::{Failure, FailureKind, json};
 use hyper::body::SizeHint;
 use provider::{
     transport::{Answering, TransportError},
@@ -29,7 +29,8 @@ use super::{
     exchange::Worker,
     live::Serving,
     problem::Problem,
-    relay::{self, Answered, Begun, Refused},
+    relay::{self, Answered, Begun, Own, Refused},
+    unstreamed::as_events,
 };
 use crate::lanes::{self, Place};
 
@@ -261,17 +262,17 @@ impl Forwarding {
         account.status = http::StatusCode::OK.as_u16();
         self.account = Some(account);
         let problem = match relayed {
-            Ok(Answered::Begun(begun)) => return self.open(*begun),
-            Ok(Answered::Whole(_)) => Problem::new(
+            Ok(Answered::Begun(begun)) if begun.watch.is_some() => return self.open(*begun),
+            Ok(Answered::Whole(own)) if self.say_whole(&own) => return,
+            // It cannot be looked into, or is no answer: in events it would be something else.
+            Ok(_) => Problem::new(
                 http::StatusCode::BAD_GATEWAY,
                 "upstream_does_not_stream",
-                "the upstream answered whole, after the answer had been begun as a stream; ask without `stream`",
+                "the upstream answered whole, after the answer had been begun as a stream, and with what cannot be one; ask \
+                 without `stream`",
             ),
             Err(Refused::Ours(problem)) => problem,
-            Err(Refused::Theirs(own, wait)) => {
-                let said = String::from_utf8_lossy(&own.body).into_owned();
-                Problem::new(own.status, "upstream_error", said).after(wait)
-            }
+            Err(Refused::Theirs(own, _)) => return self.end_with_their(&own),
         };
         self.end_with(&problem, Outcome::Refused);
     }
@@ -417,6 +418,40 @@ impl Forwarding {
             (relayed, account)
         }));
         true
+    }
+
+    /// Says an answer that came whole in events, if it is one.
+    fn say_whole(&mut self, own: &Own) -> bool {
+        let Some(events) = self.ask.call.events() else { return false };
+        let echoed = self.serving.settings.echo_model.then(|| relay::echoed(own.body.clone(), &self.ask.model));
+        let Some(said) = as_events(events, echoed.as_ref().unwrap_or(&own.body)) else { return false };
+        self.front.push_back(said);
+        if let Some(account) = &mut self.account {
+            account.is_stream = true;
+            account.answering();
+            account.outcome = Outcome::Answered;
+        }
+        self.state = State::Ended;
+        true
+    }
+
+    /// Tells an upstream's own error, as the last event.
+    fn end_with_their(&mut self, own: &Own) {
+        // It has OpenAI's shape: whoever refuses sees to that.
+        let said = std::str::from_utf8(&own.body).unwrap_or("{}");
+        if self.ask.call.events() == Some(Events::Choices) {
+            let mut event = "data: ".to_owned();
+            json::compact(said, &mut event);
+            event.push_str("\n\n");
+            self.held = Bytes::new();
+            self.front.push_back(event.into());
+            self.note(Outcome::Refused, "upstream_error");
+            self.state = State::Ended;
+            return;
+        }
+        let value: serde_json::Value = serde_json::from_str(said).unwrap_or_default();
+        let message = value["error"]["message"].as_str().unwrap_or(said);
+        self.end_with(&Problem::new(own.status, "upstream_error", message), Outcome::Refused);
     }
 
     fn end_with(&mut self, problem: &Problem, outcome: Outcome) {

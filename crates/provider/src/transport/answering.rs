@@ -30,6 +30,15 @@ pub struct Answering {
     body: Coming,
 }
 
+/// What came of reading a body whole.
+#[derive(Debug)]
+pub enum Read {
+    /// All of it.
+    Whole(Reply),
+    /// It is longer than it may be: the rest is still to be read, behind what was.
+    Long(Box<Answering>, Bytes),
+}
+
 /// Where the body comes from.
 enum Coming {
     Http1(Connection, Arc<Pool>),
@@ -90,6 +99,22 @@ impl Answering {
         self.whole_after(Bytes::new()).await
     }
 
+    /// Reads the whole body, unless it turns out to be longer than `most` bytes.
+    ///
+    /// # Errors
+    /// As [`Answering::whole`].
+    pub async fn whole_or_long(mut self, most: usize) -> Result<Read, TransportError> {
+        if self.announced().is_some() {
+            return self.whole().await.map(Read::Whole);
+        }
+        let mut read = Bytes::new();
+        let is_long = self.read_on(&mut read, most).await?;
+        if is_long {
+            return Ok(Read::Long(Box::new(self), read));
+        }
+        Ok(Read::Whole(Reply { status: self.status, headers: self.headers, body: read }))
+    }
+
     /// Reads the rest of the body, of which `first` was read before.
     pub(crate) async fn whole_after(mut self, mut first: Bytes) -> Result<Reply, TransportError> {
         let limit = self.limit;
@@ -105,12 +130,18 @@ impl Answering {
             self.keep();
             return Ok(Reply { status: self.status, headers: self.headers, body });
         }
+        if self.read_on(&mut first, limit).await? {
+            return Err(TransportError::TooLarge { limit });
+        }
+        Ok(Reply { status: self.status, headers: self.headers, body: first })
+    }
+
+    /// Reads on behind what was read, to the end or until it is more than `most`; returns whether it is.
+    async fn read_on(&mut self, read: &mut Bytes, most: usize) -> Result<bool, TransportError> {
         // Short answers come in one piece, which is taken as it is.
-        let mut joined = BytesMut::new();
-        while let Some(piece) = self.piece().await? {
-            if first.len() + joined.len() + piece.len() > limit {
-                return Err(TransportError::TooLarge { limit });
-            }
+        let (mut first, mut joined, mut is_long) = (std::mem::take(read), BytesMut::new(), false);
+        while !is_long && let Some(piece) = self.piece().await? {
+            is_long = first.len() + joined.len() + piece.len() > most;
             if first.is_empty() && joined.is_empty() {
                 first = piece;
                 continue;
@@ -120,8 +151,8 @@ impl Answering {
             }
             joined.extend_from_slice(&piece);
         }
-        let body = if joined.is_empty() { first } else { joined.freeze() };
-        Ok(Reply { status: self.status, headers: self.headers, body })
+        *read = if joined.is_empty() { first } else { joined.freeze() };
+        Ok(is_long)
     }
 
     fn keep(&mut self) {

@@ -36,7 +36,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 pub use rustls::pki_types::CertificateDer;
 
-pub use answering::Answering;
+pub use answering::{Answering, Read};
 use connect::Connector;
 pub use connect::{Connecting, HttpVersion};
 use endpoint::Origin;
