@@ -28,7 +28,7 @@ use super::{
     endpoint::Call,
     exchange::Worker,
     live::{Serving, Way},
-    problem::{Problem, RETRY_AFTER_MS},
+    problem::{A_MOMENT, Problem, RETRY_AFTER_MS},
 };
 use crate::{
     Hedge,
@@ -41,9 +41,6 @@ use crate::{
 const WHOLE_MOST: u64 = 32 << 20;
 /// How much of a stream is held while its first event of content is waited for.
 const HELD_MOST: usize = 256 * 1024;
-
-/// When to ask again at the earliest where it was waited in vain.
-const A_MOMENT: Duration = Duration::from_secs(1);
 
 /// Headers of an answer that belong to the connection to the vendor (RFC 9110 section 7.6.1), or are ours to say.
 const THEIRS: [HeaderName; 11] = [
@@ -474,7 +471,7 @@ fn refused(way: &Way, failure: &Failure, own: Option<Own>, likely: Option<Durati
                 own.headers.insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
                 own.headers.remove(header::CONTENT_ENCODING);
             }
-            let wait = likely.or_else(|| wait_of(own.status, failure));
+            let wait = likely.or(failure.retry_after_ms.map(Duration::from_millis));
             Refused::Theirs(own, wait)
         }
         None => ours(),
