@@ -390,7 +390,7 @@ pub(crate) struct GatewayServe {
     #[arg(long, value_name = "FILE", default_value = "models.yaml")]
     pub(crate) config: PathBuf,
     /// The address to listen on. Beyond this machine it needs keys in the models file.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1", value_parser = host)]
     pub(crate) host: IpAddr,
     /// The port; 0 lets the system choose.
     #[arg(long, default_value_t = 8787)]
@@ -408,6 +408,17 @@ pub(crate) struct GatewayServe {
     /// How long answers in flight may take to end after Ctrl-C or SIGTERM; what is open then is cut.
     #[arg(long, value_name = "TIME", default_value = "30s")]
     pub(crate) drain: Span,
+}
+
+/// Reads an address to listen on.
+fn host(text: &str) -> Result<IpAddr, String> {
+    if text == "localhost" {
+        return Ok(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
+    }
+    text.parse().map_err(|_| {
+        "not an address of this machine; write it in numbers, such as `127.0.0.1`, or `0.0.0.0` for all it has"
+            .to_owned()
+    })
 }
 
 #[derive(Debug, ClapArgs)]

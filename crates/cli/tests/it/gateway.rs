@@ -278,7 +278,28 @@ fn what_cannot_be_served_is_told_before_anything_is() {
     );
     story.write("models.yaml", "channels: {}\nmodels: []\n");
     refused(&[], &["--> models.yaml:2:"]);
-    refused(&["--config", "other.yaml"], &["other.yaml"]);
+    refused(&["--config", "other.yaml"], &["there is no models file `other.yaml`", "--config", "examples/gateway"]);
+    refused(&["--host", "gateway.example.com"], &["write it in numbers", "`127.0.0.1`"]);
+    // Keys of clients are named with their places, all of them at once.
+    let clients =
+        "gateway:\n  keys:\n    - { name: web, key: { env: NOT_SET } }\n    - { name: night, key: { file: no.txt } }\n";
+    story.write("models.yaml", file(story.vendor.address(), "  - { name: model, channel: vendor }\n") + clients);
+    refused(&[], &["`NOT_SET` is not set", "--> models.yaml:7:", "`no.txt`", "--> models.yaml:8:", "2 mistakes"]);
+    finish(story.command(["gateway", "check"])).says(2, &["--> models.yaml:7:"]);
+    // A log that cannot be written is told before anybody is served; a folder that is not there is made.
+    story.write("taken", "");
+    let log = |path: &str| format!("gateway: {{ log: {{ format: text, file: {path} }} }}\n");
+    story.write(
+        "models.yaml",
+        file(story.vendor.address(), "  - { name: model, channel: vendor }\n") + &log("taken/log.txt"),
+    );
+    refused(&["--port", "0"], &["the log of requests `taken/log.txt` cannot be opened", "`gateway: log: file:`"]);
+    story.write(
+        "models.yaml",
+        file(story.vendor.address(), "  - { name: model, channel: vendor }\n") + &log("new/logs/log.txt"),
+    );
+    let gateway = Gateway::start(&story, ["--host", "localhost"]);
+    assert!(gateway.ask("model").0 == 200 && story.has("new/logs/log.txt"));
 }
 
 #[test]

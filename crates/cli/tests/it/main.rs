@@ -19,5 +19,6 @@ mod report;
 mod resume;
 mod secrets;
 mod seeing;
+mod their_models;
 mod top;
 mod words;

@@ -36,7 +36,8 @@ const NAME: usize = 200;
 
 /// Where the lines go.
 pub enum LogTarget {
-    /// To the end of a file, which may be moved away while it is written: the next line goes into a new one.
+    /// To the end of a file, which may be moved away while it is written: the next line goes into a new one. Its folder
+    /// is made where there is none.
     File(PathBuf),
     /// Anywhere else.
     Writer(Box<dyn Write + Send>),
@@ -146,6 +147,10 @@ impl Pen {
     fn reopen(&mut self) -> io::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
         self.out = None;
+        if let Some(folder) = path.parent() {
+            // Where that fails, opening says more about it.
+            let _ = std::fs::create_dir_all(folder);
+        }
         let file: File = OpenOptions::new().create(true).append(true).open(path)?;
         let metadata = file.metadata()?;
         self.identity = Some((metadata.dev(), metadata.ino()));

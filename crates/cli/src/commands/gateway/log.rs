@@ -48,7 +48,9 @@ fn open(
     };
     let refused = |e: std::io::Error| {
         let path = path.as_ref().map_or_else(String::new, |path| path.display().to_string());
-        ConfigurationError(format!("the log of requests `{path}` cannot be opened: {e}"))
+        ConfigurationError(format!(
+            "the log of requests `{path}` cannot be opened: {e}; name a file that may be written under `gateway: log: file:`"
+        ))
     };
     Ok(Some(Arc::new(AccessLog::open(format, target, Arc::clone(clock)).map_err(refused)?)))
 }

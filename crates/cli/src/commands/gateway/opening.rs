@@ -17,7 +17,8 @@ use crate::{
         simulated::{self, Simulated},
     },
     exit::ConfigurationError,
-    pipeline, talk,
+    pipeline::{self, Places},
+    talk,
 };
 
 /// What is served, and what it was made of.
@@ -37,7 +38,22 @@ pub(super) struct Opened {
 /// # Errors
 /// Where it cannot be read.
 pub(super) fn read(file: &Path) -> anyhow::Result<Option<ModelsFile>> {
-    let (models, diagnostics) = pipeline::models_file(file)?;
+    if !file.exists() {
+        let message = format!(
+            "there is no models file `{}`: name yours with --config; examples/gateway/models.yaml is one that needs no key",
+            file.display()
+        );
+        return Err(ConfigurationError(message).into());
+    }
+    let (mut models, mut diagnostics) = pipeline::models_file(file)?;
+    // A run has no use for these, so nobody else looks at them.
+    let of_clients = models.as_ref().and_then(|models| environment::resolve_face(models, folder_of(file)).err());
+    if let Some(mistakes) = of_clients
+        && let Some(places) = Places::of(file)
+    {
+        diagnostics.extend(mistakes.into_iter().map(|mistake| places.told(mistake)));
+        models = None;
+    }
     super::super::check::tell(&diagnostics);
     Ok(models)
 }

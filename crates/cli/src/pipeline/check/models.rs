@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use gateway::{ModelsFile, Setting};
+use gateway::{ConfigMistake, ModelsFile, Setting};
 use serde_json::Value;
 
 use super::{deepest, folder_of, read};
@@ -36,6 +36,16 @@ impl Places {
         let (value, document, _) = config::read::<Value>(path, &String::from_utf8_lossy(&bytes));
         let theirs = value.filter(dataflux::is_one).and_then(|value| dataflux::translate(&value).ok());
         Some(Self { document, theirs })
+    }
+
+    /// Tells a mistake at its place.
+    pub(crate) fn told(&self, mistake: ConfigMistake) -> Diagnostic {
+        let path: Vec<&str> = mistake.path.iter().map(String::as_str).collect();
+        let diagnostic = self.document.error(self.at(&path), mistake.message);
+        match mistake.help {
+            Some(help) => diagnostic.help(help),
+            None => diagnostic,
+        }
     }
 
     /// Returns where in the file stands what is at a path of ours, or the deepest that there is of it.
