@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use provider::Scan;
 use tokio::time::Instant;
 
-use super::{bodies::Held, endpoint::Call, guard::Client, live::Serving, problem::Problem, receive::Received};
+use super::{bodies::Held, endpoint::Call, form, guard::Client, live::Serving, problem::Problem, receive::Received};
 use crate::{Need, Session, Wants};
 
 /// Headers that belong to a connection and not to a message (RFC 9110 section 7.6.1), and those that are ours.
@@ -79,7 +79,11 @@ impl Ask {
         serving: &Serving,
     ) -> Result<Self, Problem> {
         let is_json = !matches!(call, Call::Passed(_)) || may_be_json(&headers, &body);
-        let scan = is_json.then(|| scan(&body)).transpose()?;
+        let scan = match is_json.then(|| scan(&body)).transpose() {
+            // It looked like JSON, and nobody said that it is.
+            Err(_) if matches!(call, Call::Passed(_)) && !says_json(&headers) => None,
+            scan => scan?,
+        };
         if let Some((param, message)) = scan.as_ref().and_then(|scan| scan.unclear.clone())
             // What other paths mean by theirs is their vendors' business.
             && (param == "model" || !matches!(call, Call::Passed(_)))
@@ -89,7 +93,14 @@ impl Ask {
         }
         let model = match &scan {
             Some(scan) => scan.model.as_deref().map(Arc::from),
-            None => multipart_model(&headers, &body),
+            None => match &form::models_at(&headers, &body)[..] {
+                [] => None,
+                [at] => std::str::from_utf8(&body[at.clone()]).ok().map(Arc::from),
+                _ => {
+                    let message = "`model` stands twice in the form";
+                    return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_value", message).about("model"));
+                }
+            },
         };
         let class = class(&headers, client, serving)?;
         let session = headers.get(SESSION).map(|value| xxhash(value.as_bytes()));
@@ -199,35 +210,20 @@ fn not_json(what: &str) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "invalid_json", format!("the body of the request is {what}"))
 }
 
+/// Returns whether a server may read a body as JSON, whatever it is called: what could be must not pass by unseen, as it is
+/// asked with our key.
 fn may_be_json(headers: &HeaderMap, body: &[u8]) -> bool {
     // Some clients call every request JSON, also one without a body.
     if body.is_empty() {
         return false;
     }
-    let says = headers.get(header::CONTENT_TYPE).map(|value| value.as_bytes());
-    match says {
-        Some(says) => says.to_ascii_lowercase().starts_with(b"application/json"),
-        None => body.trim_ascii_start().starts_with(b"{"),
-    }
+    says_json(headers) || body.trim_ascii_start().starts_with(b"{")
 }
 
-/// Finds the model in a form with files: the part that is called so. <https://www.rfc-editor.org/rfc/rfc7578>
-fn multipart_model(headers: &HeaderMap, body: &[u8]) -> Option<Arc<str>> {
-    let range = multipart_model_at(headers, body)?;
-    std::str::from_utf8(&body[range]).ok().map(Arc::from)
-}
-
-/// Finds where in a form with files the name of the model stands.
-pub(super) fn multipart_model_at(headers: &HeaderMap, body: &[u8]) -> Option<std::ops::Range<usize>> {
-    let kind = headers.get(header::CONTENT_TYPE)?.as_bytes();
-    if !kind.to_ascii_lowercase().starts_with(b"multipart/form-data") {
-        return None;
-    }
-    // And not the name of a file.
-    let at = memchr::memmem::find_iter(body, b"name=\"model\"").find(|at| !body[..*at].ends_with(b"file"))?;
-    let start = at + memchr::memmem::find(&body[at..], b"\r\n\r\n")? + 4;
-    let end = start + memchr::memmem::find(&body[start..], b"\r\n")?;
-    Some(start..end)
+fn says_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).map(|kind| kind.as_bytes().to_ascii_lowercase());
+    let kind = kind.as_deref().and_then(|kind| kind.split(|byte| *byte == b';').next()).unwrap_or_default();
+    kind.trim_ascii().ends_with(b"json")
 }
 
 /// Returns in which class a request waits: a client may ask for less than its key allows, and not for more.

@@ -140,12 +140,13 @@ fn fits(pattern: &str, path: &str) -> bool {
 }
 
 /// Returns whether a path leads out of where it seems to be, however that is written: servers read `%2e` and `\`, and
-/// some of them read `..;x`, as what it stands for.
+/// some of them read `..;x`, as what it stands for. Nor is one that holds a NUL or the end of a line the path that it seems
+/// to be.
 fn climbs(path: &str) -> bool {
     let mut path = path.to_owned();
     loop {
         let part = |part: &str| matches!(part.split(';').next(), Some("." | ".."));
-        if path.split(['/', '\\']).any(part) {
+        if path.split(['/', '\\']).any(part) || path.contains(char::is_control) {
             return true;
         }
         let plain = own::decoded(&path);

@@ -5,7 +5,7 @@
 //! - `listen`, `patient`, `untaken`: a connection is accepted and handed to the worker with the fewest; HTTP/1.1 or 2 is spoken on it
 //! - `endpoint`, `guard`: what is called, and whether this client may
 //! - `bodies`, `receive`: its body is read, when there is memory for it
-//! - `ask`: it is looked through once; the requested name becomes a route
+//! - `ask`, `form`: it is looked through once; the requested name becomes a route
 //! - `relay`: a place is taken, waited for in the line where none is free, and the request passed on; upstreams are asked
 //!   one after the other until one begins to answer
 //! - `body`, `stream`, `unstreamed`: what it says is handed on as it comes, watched from the side
@@ -22,6 +22,7 @@ mod body;
 mod ending;
 mod endpoint;
 mod exchange;
+mod form;
 mod guard;
 mod hedge;
 mod key_ring;

@@ -27,6 +27,7 @@ use super::{
     ask::{self, Ask},
     endpoint::Call,
     exchange::Worker,
+    form,
     live::{Serving, Way},
     problem::{A_MOMENT, Problem, RETRY_AFTER_MS},
 };
@@ -436,7 +437,9 @@ pub(super) fn failed(failure: Failure) -> Failed {
 /// Returns the body as this upstream is to see it.
 fn payload(way: &Way, ask: &Ask) -> Result<Payload, Box<Broken>> {
     let Some(scan) = &ask.scan else {
-        let Some(at) = ask::multipart_model_at(&ask.headers, &ask.body) else { return Ok(ask.body.clone().into()) };
+        let Some(at) = form::models_at(&ask.headers, &ask.body).into_iter().next() else {
+            return Ok(ask.body.clone().into());
+        };
         let model: String = serde_json::from_str(way.model.model()).unwrap_or_default();
         return Ok(Payload::Pieces(vec![ask.body.slice(..at.start), model.into(), ask.body.slice(at.end..)]));
     };

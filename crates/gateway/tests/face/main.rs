@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "the houses of tests are built as tests are")]
 
+mod attacks;
 mod bodies;
 mod choosing;
 mod hostile;
