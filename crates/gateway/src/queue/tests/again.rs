@@ -52,8 +52,8 @@ async fn whom_one_failed_waits_for_the_other_and_goes_before_those_who_came_late
     let held = (house.place_at(0), house.place_at(1));
     let mut asked = vec![house.ask("b", Class::Normal, 1, 1, 0)];
     settle().await;
-    for number in [10, 11] {
-        asked.push(house.ask("auto", Class::Normal, 1, number, 0));
+    for (number, key) in [(9, 3), (10, 1), (11, 1)] {
+        asked.push(house.ask("auto", Class::Normal, key, number, 0));
         settle().await;
     }
     // He came later to this line than those, and a second before them to the gateway; and so did another, later than he.
@@ -61,13 +61,13 @@ async fn whom_one_failed_waits_for_the_other_and_goes_before_those_who_came_late
     asked.push(house.ask_again(&[0], (Class::Normal, 2), 2, Duration::from_secs(2)));
     asked.push(house.ask("auto", Class::Interactive, 1, 0, 0));
     settle().await;
-    assert_eq!((house.queue.n_waiting(), house.order()), (6, vec![]));
+    assert_eq!((house.queue.n_waiting(), house.order()), (7, vec![]));
     drop(held.1);
     settle().await;
     let order = house.order();
     // Classes are strict, and routes take turns; within the route those who were failed go first, by who came first.
     let of_auto: Vec<u64> = order.into_iter().filter(|number| *number != 1).collect();
-    assert_eq!(of_auto, [0, 2, 3, 10, 11]);
+    assert_eq!(of_auto, [0, 2, 3, 9, 10, 11]);
     drop(held.0);
     for asked in asked {
         assert!(asked.await.unwrap().is_none());
