@@ -169,20 +169,17 @@ pub(super) async fn relay_from(
         // A place that nobody uses would cost the upstream's rates.
         let may_another_help = Instant::now() < ask.deadline;
         let next = if may_another_help { Some(elsewhere(serving, ask, &tried, account).await) } else { None };
-        match next {
+        let wait = match next {
             Some(Ok(next)) => {
                 account.failed_over();
                 place = next;
+                continue;
             }
-            Some(Err(Why::Closed(_))) | None => {
-                return Err(refused(way, &failed.failure, own, serving.likely(ask)));
-            }
-            Some(Err(_)) => {
-                // It waited in vain, or the line is full: after a moment at the earliest.
-                let wait = serving.likely(ask).unwrap_or(A_MOMENT);
-                return Err(refused(way, &failed.failure, own, Some(wait)));
-            }
-        }
+            Some(Err(Why::Closed(_))) | None => serving.likely(ask),
+            // It waited in vain, or the line is full; where nobody knows more, a moment may help.
+            Some(Err(_)) => Some(serving.likely(ask).unwrap_or(Duration::from_secs(1))),
+        };
+        return Err(refused(way, &failed.failure, own, wait));
     }
 }
 

@@ -1,3 +1,4 @@
+use domain::Waiting;
 use serde_json::{Value, json};
 
 use super::*;
