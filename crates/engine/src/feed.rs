@@ -131,7 +131,7 @@ impl Feed {
                         && let (Some(keys), Ok(inspected)) = (&mut self.keys, self.source.inspect(&read.record))
                         && let Some(user_key) = inspected.user_key
                     {
-                        keys.insert(&user_key, read.record.key.position)?;
+                        keys.insert(&user_key, (read.record.key.part, read.record.key.position))?;
                     }
                     continue;
                 }

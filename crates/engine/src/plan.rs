@@ -31,21 +31,26 @@ pub(crate) fn plan(
         Err((reason, message)) => return Ok(Plan::Skip(record, reason, message)),
     };
     if let (Some(keys), Some(user_key)) = (keys, inspected.user_key)
-        && let Some(earlier) = keys.insert(&user_key, record.key.position)?
-        && earlier != record.key.position
+        && let Some(earlier) = keys.insert(&user_key, (record.key.part, record.key.position))?
+        && earlier != (record.key.part, record.key.position)
     {
+        let (place, (part, position)) = (source.place_of(&record), earlier);
+        let (part, number) = (source.part(part), position + 1);
         let message = format!(
-            "{} line {}: the key `{user_key}` stands in line {} already; make keys unique, or leave `key:` out",
-            source.name(),
-            record.origin.line,
-            earlier + 1
+            "{place}: record {number} of {part} has the key `{user_key}` already; make keys unique, or leave `key:` out"
         );
         return Ok(Plan::Skip(record, SkipReason::DuplicateKey, message));
     }
     Ok(match handler.plan(&record) {
         Ok(planned) => Plan::Work(record, planned),
-        Err(Unplanned::Skip(reason, message)) => Plan::Skip(record, reason, message),
-        Err(Unplanned::Fail(failure)) => Plan::Fail(record, failure),
+        Err(Unplanned::Skip(reason, what)) => {
+            let message = format!("{}: {what}", source.place_of(&record));
+            Plan::Skip(record, reason, message)
+        }
+        Err(Unplanned::Fail(mut failure)) => {
+            failure.message = format!("{}: {}", source.place_of(&record), failure.message);
+            Plan::Fail(record, failure)
+        }
     })
 }
 

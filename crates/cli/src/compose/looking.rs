@@ -25,6 +25,6 @@ pub(crate) fn at(
 ) -> anyhow::Result<(Arc<dyn Source>, Work)> {
     let source = step::source_of(ready, number, step)?;
     source.fingerprint()?;
-    let work = work::work(ready, step, &source.name(), Arc::clone(client))?;
+    let work = work::work(ready, step, Arc::clone(client))?;
     Ok((source, work))
 }

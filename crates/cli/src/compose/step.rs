@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use connect::{FileSource, Place};
 use domain::{
     StepNumber,
-    ports::{KeyTable, ModelClient, RequestTable, Sink, Source},
+    ports::{KeyTable, ModelClient, RequestTable, Sink},
 };
 use engine::{Backoff, Budgets, Flow, Pause, Step, Until};
 use store::{LocalDisk, Requests, RunFolder, UserKeys};
@@ -67,7 +67,7 @@ pub(crate) fn compose(
     models: Arc<dyn ModelClient>,
 ) -> anyhow::Result<Step> {
     let Parts { ready, number, name, step, folder, limit, seed } = parts;
-    let work = work::work(ready, step, &source.name(), models)?;
+    let work = work::work(ready, step, models)?;
     let places = ready.named().sink(&step.sink, folder.path(), name);
     let sink: Box<dyn Sink> = Box::new(step.sink.sink(places, &work.new_fields, &folder.id(), &source)?);
     #[cfg(debug_assertions)]

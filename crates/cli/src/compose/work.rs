@@ -25,22 +25,17 @@ pub(crate) struct Work {
 ///
 /// # Errors
 /// Where its configuration has mistakes, which checking the pipeline should have told.
-pub(crate) fn work(
-    ready: &Ready,
-    step: &StepConfig,
-    source: &str,
-    models: Arc<dyn ModelClient>,
-) -> anyhow::Result<Work> {
+pub(crate) fn work(ready: &Ready, step: &StepConfig, models: Arc<dyn ModelClient>) -> anyhow::Result<Work> {
     let new_fields = step.work.new_fields();
     Ok(match &step.work {
         WorkConfig::Prompt(prompt) => {
             let files = Arc::new(Folder(ready.place("".as_ref()).path));
-            let handler = PromptHandler::new(prompt, step.inputs(), source, models, files)?;
+            let handler = PromptHandler::new(prompt, step.inputs(), models, files)?;
             let (until, dedupes) = (handler.until(), handler.dedupes());
             Work { handler: Arc::new(handler), new_fields, until, dedupes }
         }
         WorkConfig::Embed(embed) => {
-            let handler = EmbedHandler::new(embed, step.inputs(), source, models)?;
+            let handler = EmbedHandler::new(embed, step.inputs(), models)?;
             Work { handler: Arc::new(handler), new_fields, until: None, dedupes: false }
         }
     })

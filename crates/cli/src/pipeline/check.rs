@@ -297,6 +297,6 @@ impl Whole<'_> {
                 .diagnostics
                 .push(warning.help("it is the first record; all that are like it would not be asked about"));
         }
-        self.try_record(name, step, &input.name, &record);
+        self.try_record(name, step, &source.place_of(&record), &record);
     }
 }

@@ -56,10 +56,10 @@ impl WorkConfig {
     ///
     /// # Errors
     /// Why it would not be worked on.
-    pub(crate) fn try_out(&self, inputs: Inputs, source: &str, record: &Record) -> Result<(), Unplanned> {
+    pub(crate) fn try_out(&self, inputs: Inputs, record: &Record) -> Result<(), Unplanned> {
         match self {
-            Self::Prompt(prompt) => prompt.try_out(inputs, source, record),
-            Self::Embed(embed) => embed.try_out(inputs, source, record),
+            Self::Prompt(prompt) => prompt.try_out(inputs, record),
+            Self::Embed(embed) => embed.try_out(inputs, record),
         }
     }
 

@@ -121,7 +121,7 @@ fn what_is_no_object_is_called_what_it_is() {
 fn a_user_key_that_comes_twice_names_both_lines() {
     let pipeline = Pipeline { source: ", key: id", ..Pipeline::default() };
     let failure = second_line_is_skipped(three(b"{\"id\":1,\"text\":\"again\"}"), &pipeline, "duplicate_key");
-    message_says(&failure, &["in.jsonl line 2", "the key `1` stands in line 1 already", "make keys unique"]);
+    message_says(&failure, &["in.jsonl line 2", "record 1 of in.jsonl has the key `1` already", "make keys unique"]);
     assert_eq!(failure["record"], json!({ "id": 1, "text": "again" }), "the record is kept for whoever mends it");
 }
 
@@ -156,7 +156,9 @@ fn a_name_that_is_taken_is_told_before_anything_is_asked_about_it() {
 
     // Where the first one has it, most likely all have.
     let story = Story::with("{\"id\":1,\"label\":\"mine\",\"text\":\"x\"}\n", Script::default(), &Pipeline::default());
-    story.tidemill(["check", "pipeline.yaml"]).says(0, &["warning: ", "already has a field `label`", "the first record"]);
+    story
+        .tidemill(["check", "pipeline.yaml"])
+        .says(0, &["warning: ", "already has a field `label`", "the first record"]);
 }
 
 #[test]

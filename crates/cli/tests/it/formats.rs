@@ -8,7 +8,7 @@ use std::{
 
 use simulate::Script;
 
-use crate::story::{Story, finish, json_lines, records, slow};
+use crate::story::{Pipeline, Story, finish, json_lines, records, slow};
 
 /// A pipeline that labels a column `text`.
 fn pipeline(source: &str, sink: &str) -> String {
@@ -151,4 +151,29 @@ fn nothing_that_a_run_writes_is_read_by_the_next_one() {
     story.run([]).says(2, &["pipeline.yaml:11:", "the file `data/labels.accounting.json` would be one of the files"]);
     story.write("pipeline.yaml", text.replace("out/accounting.json", "data/sums.json"));
     story.run([]).says(2, &["pipeline.yaml:13:", "the file `data/sums.json` would be one of the files"]);
+}
+
+#[test]
+fn a_record_of_several_files_is_called_by_its_own_file() {
+    let of_many = pipeline(
+        "jsonl: { path: in/*.jsonl, key: id }",
+        "jsonl: { path: out/labels.jsonl, failures: out/labels.failures.jsonl }",
+    );
+    let story = Story::with("", Script::default(), &Pipeline::default());
+    story.write("pipeline.yaml", of_many);
+    story.write("in/a.jsonl", "{\"id\":1,\"text\":\"a\"}\n{\"id\":2,\"text\":\"b\"}\n");
+    // The same key in the same line of another file, and a record that cannot be asked about.
+    story.write("in/b.jsonl", "{\"id\":1,\"text\":\"c\"}\n{\"id\":3}\n");
+    story.run([]).says(1, &["2 succeeded", "2 skipped"]);
+    let messages: Vec<String> =
+        story.failures().iter().map(|failure| failure["message"].as_str().unwrap_or_default().to_owned()).collect();
+    assert!(
+        messages[0].starts_with("in/b.jsonl line 1: record 1 of in/a.jsonl has the key `1` already"),
+        "{messages:?}"
+    );
+    assert!(messages[1].starts_with("in/b.jsonl line 2: the template needs the field `text`"), "{messages:?}");
+    let chinese = story.tidemill(["--lang", "zh", "report", "latest"]);
+    for said in ["in/b.jsonl 第 1 行：in/a.jsonl 的第 1 条记录已经用了键 `1`", "in/b.jsonl 第 2 行："] {
+        assert!(chinese.stdout.contains(said), "{said}\n{}", chinese.stdout);
+    }
 }

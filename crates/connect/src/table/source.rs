@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::{
-    Record, SkipReason, StepNumber,
+    PartNumber, Record, SkipReason, StepNumber,
     ports::{Change, Fingerprint, Inspected, Records, Source, SourceError, Starts},
 };
 
@@ -65,12 +65,15 @@ impl FileSource {
     /// Returns where a record stands, in the words of a person who opens the file: `data/b.csv row 17`.
     #[must_use]
     pub fn place_of(&self, record: &Record) -> String {
-        let noun = self.table.noun();
+        format!("{} {} {}", self.name_of(record.key.part), self.table.noun(), record.origin.line)
+    }
+
+    fn name_of(&self, part: PartNumber) -> String {
         let name = match self.files.parts() {
-            Ok(parts) => parts.get(record.key.part as usize).map(|part| part.place.name.clone()),
+            Ok(parts) => parts.get(part as usize).map(|part| part.place.name.clone()),
             Err(_) => None,
         };
-        format!("{} {noun} {}", name.as_deref().unwrap_or(self.files.name()), record.origin.line)
+        name.unwrap_or_else(|| self.files.name().to_owned())
     }
 
     /// Returns the names of its parts.
@@ -116,6 +119,14 @@ impl FileSource {
 impl Source for FileSource {
     fn name(&self) -> String {
         self.files.name().to_owned()
+    }
+
+    fn part(&self, number: PartNumber) -> String {
+        self.name_of(number)
+    }
+
+    fn place_of(&self, record: &Record) -> String {
+        self.place_of(record)
     }
 
     fn fingerprint(&self) -> Result<Fingerprint, SourceError> {

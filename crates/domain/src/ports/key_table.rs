@@ -1,22 +1,22 @@
 //! Which user keys have been seen, and which requests have been answered.
 
-use crate::Located;
+use crate::{Located, PartNumber};
 
 /// Why the table cannot be used: for people, with the file.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct KeyTableError(pub String);
 
-/// User key → position, on disk, so that a key that stands in the source twice is noticed at any size.
+/// User key → part and position, on disk, so that a key that stands in the source twice is noticed at any size.
 pub trait KeyTable: Send {
     /// Returns whether everything that was put in by earlier processes is there; where not, it must be put in again.
     fn is_whole(&self) -> bool;
 
-    /// Puts a key in, unless it is there; returns the position that was there.
+    /// Puts a key in, unless it is there; returns the part and position that were there.
     ///
     /// # Errors
     /// Where the table cannot be read or written.
-    fn insert(&mut self, key: &str, position: u64) -> Result<Option<u64>, KeyTableError>;
+    fn insert(&mut self, key: &str, at: (PartNumber, u64)) -> Result<Option<(PartNumber, u64)>, KeyTableError>;
 }
 
 /// Request hash → the outcome of the record that was asked first, on disk (`dedupe`).

@@ -53,6 +53,16 @@ pub trait Source: Send + Sync {
     /// Returns the name for people: a path or a table.
     fn name(&self) -> String;
 
+    /// Returns the name of one of its parts, for people.
+    fn part(&self, _number: PartNumber) -> String {
+        self.name()
+    }
+
+    /// Returns where a record stands, in the words of a person who opens the source: `data/b.csv row 17`.
+    fn place_of(&self, record: &Record) -> String {
+        format!("{} line {}", self.part(record.key.part), record.origin.line)
+    }
+
     /// Takes the fingerprint of the content as it is now.
     ///
     /// # Errors

@@ -56,12 +56,12 @@ pub struct EmbedHandler {
 }
 
 impl Embed {
-    /// Renders the text for one record of `source`, to see whether it can be.
+    /// Renders the text for one record, to see whether it can be.
     ///
     /// # Errors
     /// Why it cannot. Mistakes of the configuration itself are none here; see [`Embed::mistakes`].
-    pub fn try_out(&self, inputs: Inputs, source: &str, record: &Record) -> Result<(), Unplanned> {
-        match Templates::new(&[(INPUT, &self.input)], Vec::new(), inputs, source) {
+    pub fn try_out(&self, inputs: Inputs, record: &Record) -> Result<(), Unplanned> {
+        match Templates::new(&[(INPUT, &self.input)], Vec::new(), inputs) {
             Ok(templates) => text_of(&templates, record).map(drop),
             Err(_) => Ok(()),
         }
@@ -69,11 +69,11 @@ impl Embed {
 }
 
 impl EmbedHandler {
-    /// Makes a handler for records of `source`, which is how messages call it.
+    /// Makes a handler.
     ///
     /// # Errors
     /// Every mistake in `config` and `inputs`; see [`Embed::mistakes`].
-    pub fn new(config: &Embed, inputs: Inputs, source: &str, client: Arc<dyn ModelClient>) -> Result<Self, Mistakes> {
+    pub fn new(config: &Embed, inputs: Inputs, client: Arc<dyn ModelClient>) -> Result<Self, Mistakes> {
         let mistakes = config.mistakes();
         if !mistakes.is_empty() {
             return Err(Mistakes(mistakes));
@@ -88,7 +88,7 @@ impl EmbedHandler {
         Ok(Self {
             client,
             route: Arc::from(config.model.as_str()),
-            templates: Templates::new(&[(INPUT, &config.input)], Vec::new(), inputs, source)?,
+            templates: Templates::new(&[(INPUT, &config.input)], Vec::new(), inputs)?,
             batch: config.batch,
             head: format!("{{\"model\":{},\"input\":[", Value::from(config.model.as_str())).into(),
             tail: tail.into(),
@@ -188,7 +188,7 @@ fn text_of(templates: &Templates, record: &Record) -> Result<String, Unplanned> 
         let blank = || Trouble::skip(SkipReason::Filtered, "the text is empty: there is nothing to embed");
         if is_blank { Err(blank()) } else { Ok(text) }
     });
-    rendered.map_err(|trouble| templates.unplanned(record, trouble))
+    rendered.map_err(Unplanned::from)
 }
 
 impl Handler for EmbedHandler {

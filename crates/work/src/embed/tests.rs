@@ -64,7 +64,7 @@ fn config(more: Value) -> Embed {
 }
 
 fn handler(more: Value, client: Arc<Scripted>) -> EmbedHandler {
-    EmbedHandler::new(&config(more), Inputs::default(), "texts.jsonl", client).unwrap()
+    EmbedHandler::new(&config(more), Inputs::default(), client).unwrap()
 }
 
 fn record(position: u64, text: &str) -> Record {
@@ -214,10 +214,10 @@ fn a_record_is_planned_as_if_it_were_asked_about_alone() {
     assert_ne!(request(&small, "a"), request(&small, "b"));
     assert_eq!(&large.plan(&of("a")).unwrap().body[..], br#"{"model":"e","input":["a"]}"#);
     for (text, expected) in [
-        (r#"{"text":" "}"#, "filtered: texts.jsonl line 1: the text is empty: there is nothing to embed"),
+        (r#"{"text":" "}"#, "filtered: the text is empty: there is nothing to embed"),
         (
             "{}",
-            "missing_field: texts.jsonl line 1: the input needs the field `text`, which the record does not have; its \
+            "missing_field: the input needs the field `text`, which the record does not have; its \
              fields are: none",
         ),
     ] {

@@ -47,14 +47,13 @@ pub struct PromptHandler {
 }
 
 impl PromptHandler {
-    /// Makes a handler for records of `source`, which is how messages call it.
+    /// Makes a handler.
     ///
     /// # Errors
     /// Every mistake in `config` and `inputs`; see [`Prompt::mistakes`].
     pub fn new(
         config: &Prompt,
         inputs: Inputs,
-        source: &str,
         client: Arc<dyn ModelClient>,
         attachments: Arc<dyn Attachments>,
     ) -> Result<Self, Mistakes> {
@@ -64,7 +63,7 @@ impl PromptHandler {
         }
         let identity = serde_json::json!({ "prompt": config, "inputs": inputs });
         let making = Making::new(config, inputs.fields.clone())?;
-        let renderer = Renderer::new(config, inputs, source)?;
+        let renderer = Renderer::new(config, inputs)?;
         Ok(Self {
             client,
             attachments,

@@ -55,11 +55,11 @@ pub(super) struct Rendered<'a> {
 }
 
 impl Renderer {
-    pub(super) fn new(prompt: &Prompt, inputs: Inputs, source: &str) -> Result<Self, Mistakes> {
+    pub(super) fn new(prompt: &Prompt, inputs: Inputs) -> Result<Self, Mistakes> {
         let texts = [(SYSTEM, prompt.system.as_deref()), (TEMPLATE, prompt.template.as_deref())];
         let texts: Vec<(&'static str, &str)> = texts.into_iter().filter_map(|(key, text)| Some((key, text?))).collect();
         let own = Own::of(prompt);
-        let templates = Templates::new(&texts, own.fields.clone(), inputs, source)?;
+        let templates = Templates::new(&texts, own.fields.clone(), inputs)?;
         let system = match (&prompt.system, templates.fixed(SYSTEM)) {
             (None, _) => None,
             (Some(_), Some(text)) => Some(Part::Fixed(text?)),
@@ -82,7 +82,7 @@ impl Renderer {
         record: &'a Record,
         attachments: Option<&dyn Attachments>,
     ) -> Result<Rendered<'a>, Unplanned> {
-        self.try_render(record, attachments).map_err(|trouble| self.templates.unplanned(record, trouble))
+        self.try_render(record, attachments).map_err(Unplanned::from)
     }
 
     fn try_render<'a>(
@@ -138,12 +138,12 @@ impl Own {
 }
 
 impl Prompt {
-    /// Renders the texts of the prompt for one record of `source`, to see whether they can be. No file is looked at.
+    /// Renders the texts of the prompt for one record, to see whether they can be. No file is looked at.
     ///
     /// # Errors
     /// Why they cannot. Mistakes of the prompt itself are none here; see [`Prompt::mistakes`].
-    pub fn try_out(&self, inputs: Inputs, source: &str, record: &Record) -> Result<(), Unplanned> {
-        match Renderer::new(self, inputs, source) {
+    pub fn try_out(&self, inputs: Inputs, record: &Record) -> Result<(), Unplanned> {
+        match Renderer::new(self, inputs) {
             Ok(renderer) => renderer.render(record, None).map(drop),
             Err(_) => Ok(()),
         }

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use domain::{SkipReason, json};
+use domain::{Failure, FailureKind, SkipReason, Unplanned, json};
 use minijinja::Value;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -84,6 +84,15 @@ impl Trouble {
 
     pub(crate) fn fail(what: impl Into<String>) -> Self {
         Self { skip: None, what: what.into() }
+    }
+}
+
+impl From<Trouble> for Unplanned {
+    fn from(trouble: Trouble) -> Self {
+        match trouble.skip {
+            Some(reason) => Self::Skip(reason, trouble.what),
+            None => Self::Fail(Failure::new(FailureKind::Rejected, trouble.what)),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::{Failure, FailureKind, Record, Unplanned, json};
+use domain::{Record, json};
 use minijinja::{Environment, Error, Value};
 
 use super::{
@@ -22,7 +22,6 @@ pub(crate) const RECORD_JSON: &str = "record_json";
 #[derive(Debug)]
 pub(crate) struct Templates {
     environment: Environment<'static>,
-    source: String,
     wants: Wants,
     /// Fields that are passed on as they stand.
     raw: Vec<String>,
@@ -34,12 +33,7 @@ pub(crate) struct Templates {
 
 impl Templates {
     /// Makes ready what is called by its key in the configuration.
-    pub(crate) fn new(
-        texts: &[(&'static str, &str)],
-        raw: Vec<String>,
-        inputs: Inputs,
-        source: &str,
-    ) -> Result<Self, Mistakes> {
+    pub(crate) fn new(texts: &[(&'static str, &str)], raw: Vec<String>, inputs: Inputs) -> Result<Self, Mistakes> {
         let mut environment = environment();
         let (mut wants, mut fixed) = (Wants::default(), Vec::new());
         for &(name, text) in texts {
@@ -56,7 +50,7 @@ impl Templates {
             Some(text) => Some(Filter::new(text).map_err(|what| Mistake::new(&["where"], what))?),
             None => None,
         };
-        Ok(Self { environment, source: source.to_owned(), wants, raw, inputs, filter, fixed })
+        Ok(Self { environment, wants, raw, inputs, filter, fixed })
     }
 
     /// Looks at a record: is it kept, and what do the templates see of it?
@@ -88,15 +82,6 @@ impl Templates {
     pub(crate) fn render(&self, name: &str, seen: &Seen<'_>) -> Result<String, Trouble> {
         let rendered = self.environment.get_template(name).and_then(|template| template.render(&seen.context));
         rendered.map_err(|error| self.trouble(name, seen, &error))
-    }
-
-    /// Puts the place of a record before what stands in its way.
-    pub(crate) fn unplanned(&self, record: &Record, trouble: Trouble) -> Unplanned {
-        let message = format!("{} line {}: {}", self.source, record.origin.line, trouble.what);
-        match trouble.skip {
-            Some(reason) => Unplanned::Skip(reason, message),
-            None => Unplanned::Fail(Failure::new(FailureKind::Rejected, message)),
-        }
     }
 
     /// Tells what a failed rendering means for the record.

@@ -41,14 +41,14 @@ impl Whole<'_> {
 
     /// Warns where the first record of the source is none that the work can be planned from: often a field of the
     /// template is misspelt, and every record would be skipped.
-    pub(super) fn try_record(&mut self, name: &str, step: &StepConfig, source: &str, record: &Record) {
-        let what = match step.work.try_out(step.inputs(), source, record) {
+    pub(super) fn try_record(&mut self, name: &str, step: &StepConfig, place: &str, record: &Record) {
+        let what = match step.work.try_out(step.inputs(), record) {
             Err(Unplanned::Skip(SkipReason::MissingField | SkipReason::BadRecord, what)) => what,
             Err(Unplanned::Fail(failure)) => failure.message,
             Ok(()) | Err(Unplanned::Skip(..)) => return,
         };
         let keys = ["steps", name, "work", step.work.key(), step.work.text_key()];
-        let warning = self.document.warning(deepest(self.document, &keys), what);
+        let warning = self.document.warning(deepest(self.document, &keys), format!("{place}: {what}"));
         self.diagnostics.push(warning.help("it is the first record; all that are like it would not be asked about"));
     }
 }

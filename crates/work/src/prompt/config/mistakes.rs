@@ -219,7 +219,7 @@ impl Prompt {
     fn of_examples(&self, inputs: &Inputs, all: &mut Vec<Mistake>) {
         // What is wrong with the filter is told where it stands.
         let inputs = Inputs { where_: None, ..inputs.clone() };
-        if let Err(Mistakes(more)) = Renderer::new(self, inputs, "") {
+        if let Err(Mistakes(more)) = Renderer::new(self, inputs) {
             all.extend(more);
         }
         let Ok(check) = Check::new(self.output.as_ref()) else { return };

@@ -52,7 +52,7 @@ fn mistakes_are_told_all_at_once_with_their_places() {
         assert!(found.starts_with(start), "{found} / {start}");
     }
     let client = Arc::new(Scripted::default());
-    let error = PromptHandler::new(&prompt(config), Inputs::default(), "x", client, Arc::new(Files)).err();
+    let error = PromptHandler::new(&prompt(config), Inputs::default(), client, Arc::new(Files)).err();
     assert_eq!(error.unwrap().0.len(), starts.len());
 }
 

@@ -78,7 +78,7 @@ fn handler_with(config: Value, inputs: Inputs) -> PromptHandler {
 }
 
 fn asking(config: Value, inputs: Inputs, client: Arc<Scripted>) -> PromptHandler {
-    PromptHandler::new(&prompt(config), inputs, "tickets.jsonl", client, Arc::new(Files)).unwrap()
+    PromptHandler::new(&prompt(config), inputs, client, Arc::new(Files)).unwrap()
 }
 
 fn handler(config: Value) -> PromptHandler {
