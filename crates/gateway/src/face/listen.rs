@@ -49,6 +49,8 @@ const NO_ROOM: Duration = Duration::from_millis(50);
 /// A client that has only just come, or has just got an answer, may have asked already: it is heard for so long after the
 /// face has been stopped.
 const LINGER: Duration = Duration::from_secs(1);
+/// How often it is looked within that time whether a connection still is.
+const LOOKS: u32 = 4;
 /// How long those may take to be told whose answers did not end in time.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How often connections to upstreams are looked through for those that have waited too long.
@@ -316,16 +318,16 @@ async fn converse_1(
         }
     }
     let mut connection = pin!(connection);
-    loop {
+    let mut n_still = 0;
+    while n_still < LOOKS {
         n_seen = pulse.n_requests();
         tokio::select! {
             biased;
             _ = &mut connection => return None,
             _ = stopped.wait_for(|stop| *stop == Stop::Now) => break,
-            () = tokio::time::sleep(LINGER) => {
-                if pulse.n_requests() == n_seen && pulse.is_still() {
-                    break;
-                }
+            () = tokio::time::sleep(LINGER / LOOKS) => {
+                let is_still = pulse.n_requests() == n_seen && pulse.is_still();
+                n_still = if is_still { n_still + 1 } else { 0 };
             }
         }
     }

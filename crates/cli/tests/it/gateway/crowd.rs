@@ -31,6 +31,8 @@ pub(super) enum End {
     Refused { status: u16, code: String, wait: Option<u64> },
     /// The gateway takes no connections.
     NotLetIn,
+    /// The system took back a connection that was new.
+    TakenBack,
     /// What must not be.
     Wrong(String),
 }
@@ -60,7 +62,7 @@ impl Crowd {
                 let mut client = Client::new(address, number, model);
                 while !is_over.load(Ordering::Relaxed) {
                     let one = client.ask();
-                    let is_shut = one.end == End::NotLetIn;
+                    let is_shut = matches!(one.end, End::NotLetIn | End::TakenBack);
                     // Who is told to come back does so a little earlier, so that there is a storm.
                     let pause = if matches!(one.end, End::Refused { .. }) {
                         Duration::from_millis(100)
@@ -142,8 +144,10 @@ impl Client {
         let id = format!("request-{}-{}-", self.number, self.n_asked);
         self.n_asked += 1;
         let is_stream = self.number.is_multiple_of(3);
+        let was_kept = self.open.is_some();
         let end = match self.exchange(&id, is_stream) {
             Ok(end) => end,
+            Err(error) if !was_kept && error.kind() == io::ErrorKind::ConnectionReset => End::TakenBack,
             Err(error) => End::Wrong(format!("no answer: {error}")),
         };
         Seen { id, is_stream, end }
