@@ -177,7 +177,7 @@ pub(super) async fn relay_from(
             }
             Some(Err(Why::Closed(_))) | None => serving.likely(ask),
             // It waited in vain, or the line is full; where nobody knows more, a moment may help.
-            Some(Err(_)) => Some(serving.likely(ask).unwrap_or(Duration::from_secs(1))),
+            Some(Err(_)) => Some(serving.likely(ask).unwrap_or(A_MOMENT)),
         };
         return Err(refused(way, &failed.failure, own, wait));
     }
