@@ -27,6 +27,7 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use provider::transport::{Limits, Transport};
 use tokio::{
+    io::AsyncReadExt,
     net::{TcpListener, TcpStream},
     sync::{mpsc, watch},
 };
@@ -53,6 +54,8 @@ const LINGER: Duration = Duration::from_secs(1);
 const LOOKS: u32 = 4;
 /// How long those may take to be told whose answers did not end in time.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long somebody is heard who was refused.
+const HEAR_OUT: Duration = Duration::from_secs(2);
 /// How often connections to upstreams are looked through for those that have waited too long.
 const TIDY: Duration = Duration::from_secs(10);
 /// How an HTTP/2 connection begins, as far as it must be seen to know. No method of HTTP/1.1 is called so.
@@ -288,6 +291,7 @@ async fn converse_1(
             let worker = Arc::clone(&worker);
             async move {
                 let mut response = exchange(&worker, peer, request).await;
+                busy.refused(response.status().is_client_error());
                 if worker.ending.is_near() {
                     // A client that knows it does not ask on a connection that is closed under it.
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -301,12 +305,12 @@ async fn converse_1(
     builder.max_buf_size(HEAD).half_close(false);
     let mut connection = builder.serve_connection(io, service);
     let mut n_seen = 0;
-    loop {
+    let ended = loop {
         tokio::select! {
             biased;
             // What goes wrong on a connection is told to the request that is on it.
-            _ = &mut connection => return None,
-            _ = stopped.wait_for(|stop| *stop != Stop::No) => break,
+            ended = &mut connection => break Some(ended),
+            _ = stopped.wait_for(|stop| *stop != Stop::No) => break None,
             () = tokio::time::sleep(IDLE) => {
                 let n = pulse.n_requests();
                 if n == n_seen && n > 0 && pulse.is_still() {
@@ -316,6 +320,13 @@ async fn converse_1(
                 n_seen = n;
             }
         }
+    };
+    if let Some(ended) = ended {
+        if pulse.was_refused() || ended.is_err_and(|e| e.is_parse()) {
+            let stream = connection.into_parts().io.into_inner().into_stream();
+            Box::pin(hear_out(stream, stopped)).await;
+        }
+        return None;
     }
     let mut connection = pin!(connection);
     let mut n_still = 0;
@@ -334,6 +345,17 @@ async fn converse_1(
     connection.as_mut().graceful_shutdown();
     let _ = connection.await;
     None
+}
+
+/// Reads on for a moment what a client sends who was refused in the middle of his request: a connection that is closed before that
+/// is reset, and he would not come to read why.
+async fn hear_out(mut stream: TcpStream, stopped: &mut watch::Receiver<Stop>) {
+    let mut some = vec![0; 16 * 1024];
+    let hear = async { while let Ok(1..) = stream.read(&mut some).await {} };
+    tokio::select! {
+        _ = tokio::time::timeout(HEAR_OUT, hear) => {}
+        _ = stopped.wait_for(|stop| *stop == Stop::Now) => {}
+    }
 }
 
 /// Ends when nothing more is expected of a client who asks nothing.

@@ -36,12 +36,19 @@ pub(super) struct Pulse {
     /// has all of it.
     has_unwritten: AtomicBool,
     n_requests: AtomicUsize,
+    /// Whether the last request was refused, perhaps before all of it was here.
+    was_refused: AtomicBool,
 }
 
 impl Pulse {
     /// Returns how many requests there were.
     pub(super) fn n_requests(&self) -> usize {
         self.n_requests.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether the last request was refused.
+    pub(super) fn was_refused(&self) -> bool {
+        self.was_refused.load(Ordering::Relaxed)
     }
 
     /// Returns whether nothing is under way, in either direction.
@@ -61,6 +68,11 @@ impl Busy {
         pulse.has_part.store(false, Ordering::Relaxed);
         pulse.n_requests.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(pulse))
+    }
+
+    /// Notes whether the request is refused.
+    pub(super) fn refused(&self, is_refused: bool) {
+        self.0.was_refused.store(is_refused, Ordering::Relaxed);
     }
 }
 

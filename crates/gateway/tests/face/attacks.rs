@@ -111,6 +111,8 @@ async fn targets_and_methods_that_are_for_others_lead_nowhere() {
         ("HEAD /v1/chat/completions HTTP/1.1", "405"),
         ("GET /v1/../admin/models HTTP/1.1", "404"),
         ("GET //admin/models HTTP/1.1", "404"),
+        ("GET /v1/none?api_key=sk-planted HTTP/1.1", "404"),
+        ("GET /v1/chat/completions?api_key=sk-planted HTTP/1.1", "405"),
         ("GET /admin%2fmodels HTTP/1.1", "404"),
         ("GET /v1/files/..%2f..%2fadmin HTTP/1.1", "404"),
         ("GET /v1/files/%2e%2e/%2e%2e/x HTTP/1.1", "404"),
@@ -121,6 +123,7 @@ async fn targets_and_methods_that_are_for_others_lead_nowhere() {
         let got = said(house.address, format!("{line}\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes()).await;
         assert_eq!(statuses(&got), [status], "{line}: {got}");
         assert_eq!(vendor.n_heard(), before, "{line}");
+        assert!(!got.contains("sk-planted"), "{got}");
         let (_, body) = got.split_once("\r\n\r\n").unwrap();
         assert!(!line.starts_with("HEAD") || body.is_empty(), "{got}");
     }

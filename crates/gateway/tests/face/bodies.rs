@@ -82,6 +82,28 @@ async fn who_waits_too_long_for_memory_is_told_when_to_come_back() {
 }
 
 #[tokio::test]
+async fn who_is_refused_while_he_still_sends_gets_to_read_why() {
+    let vendor = Vendor::start(|_| answer("hi")).await;
+    let key = FaceKey { name: "team".into(), key: Secret::new("sk-team"), class: Class::Normal, is_admin: false };
+    let house = House::new(&[&vendor], FaceConfig { body_limit: 1_000, ..settings() });
+    let closed = House::new(&[&vendor], FaceConfig { keys: vec![key], ..settings() });
+    let body = "x".repeat(30 << 20);
+    let long = head(&format!("content-length: {}\r\n", body.len()));
+    let many = format!("GET / HTTP/1.1\r\nhost: x\r\nx-long: {}\r\n\r\n", "x".repeat(4 << 20));
+    for (address, request, status) in [
+        (house.address, format!("{long}{body}"), "413"),
+        (closed.address, format!("{long}{body}"), "401"),
+        (house.address, many, "431"),
+    ] {
+        let mut tcp = TcpStream::connect(address).await.unwrap();
+        let wrote = tokio::time::timeout(Duration::from_secs(10), tcp.write_all(request.as_bytes())).await;
+        wrote.expect("it is taken").unwrap();
+        let got = to_the_end(tcp).await;
+        assert!(got.starts_with(&format!("HTTP/1.1 {status} ")), "{got}");
+    }
+}
+
+#[tokio::test]
 async fn a_long_request_whose_answer_has_begun_holds_no_memory_any_more() {
     let vendor = Vendor::start(|n| match n {
         1 => Does::SaysAndHangs(format!("{STREAM}{}", chunk(&word("one")))),
