@@ -34,7 +34,11 @@ struct Gateway {
 impl Gateway {
     fn start<const N: usize>(story: &Story, more: [&str; N]) -> Self {
         let port: &[&str] = if more.contains(&"--port") { &[] } else { &["--port", "0"] };
-        let mut running = Running::of(story.command(["gateway"].iter().chain(port).chain(&more)));
+        Self::begun(Running::of(story.command(["gateway"].iter().chain(port).chain(&more))))
+    }
+
+    /// Waits until it serves.
+    fn begun(mut running: Running) -> Self {
         running.until("it tells where it is", |running| running.printed().contains("/v1\n"));
         let printed = running.printed();
         let address = printed.trim().strip_prefix("http://").and_then(|url| url.strip_suffix("/v1"));
@@ -51,17 +55,15 @@ impl Gateway {
     }
 
     fn models(&self) -> Vec<String> {
-        let mut stream = TcpStream::connect(self.address).expect("the gateway listens");
-        stream
-            .write_all(b"GET /v1/models HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-            .expect("it can be written to");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer can be read");
-        let body = answer.split_once("\r\n\r\n").expect("a head ends").1;
-        let list: Value = serde_json::from_str(body).expect("the list is JSON");
-        let names = list["data"].as_array().expect("it is a list").iter();
-        names.filter_map(|model| model["id"].as_str().map(str::to_owned)).collect()
+        models(self.address)
     }
+}
+
+/// The names that are served at this address.
+fn models(address: SocketAddr) -> Vec<String> {
+    let list: Value = serde_json::from_str(&crowd::page(address, "/v1/models")).expect("the list is JSON");
+    let names = list["data"].as_array().expect("it is a list").iter();
+    names.filter_map(|model| model["id"].as_str().map(str::to_owned)).collect()
 }
 
 fn body(model: &str, is_stream: bool) -> String {
@@ -134,6 +136,23 @@ fn a_key_that_was_mended_at_the_vendor_is_tried_again_on_sighup() {
     gateway.running.signal(Signal::HUP);
     gateway.running.until_it_says("nothing has changed");
     assert_eq!(gateway.ask("model").0, 200);
+}
+
+/// It was read before it was watched, and what came between was never seen.
+#[test]
+fn a_file_that_is_changed_while_the_gateway_begins_is_served_as_it_is() {
+    let story = Story::of("");
+    let vendor = story.vendor.address();
+    for millis in 0..40 {
+        story.write("models.yaml", file(vendor, "  - { name: a, channel: vendor }\n"));
+        story.write("models.new", file(vendor, "  - { name: b, channel: vendor }\n"));
+        let running = Running::of(story.command(["gateway", "--port", "0"]));
+        std::thread::sleep(Duration::from_millis(millis));
+        fs::rename(story.path("models.new"), story.path("models.yaml")).unwrap();
+        let mut gateway = Gateway::begun(running);
+        let address = gateway.address;
+        gateway.running.until("it is served", |_| models(address).contains(&"b".to_owned()));
+    }
 }
 
 #[test]

@@ -1,6 +1,11 @@
 //! Another configuration without a restart.
 
-use std::{net::IpAddr, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use domain::Clock;
 use gateway::{FaceConfig, face::Live};
@@ -34,8 +39,8 @@ pub(super) struct Reload {
     now: Opened,
     /// Requests that began with these have not all ended.
     retiring: Vec<Opened>,
-    /// What the files held before they were read last, as a number. Nothing where other files count since.
-    seen: Option<u64>,
+    /// What the files held before they were read last, each as a number.
+    seen: BTreeMap<PathBuf, u64>,
 }
 
 impl Reload {
@@ -44,12 +49,15 @@ impl Reload {
     /// # Errors
     /// Where it cannot be read, or not be served.
     pub(super) fn first(args: &GatewayServe, clock: &Arc<dyn Clock>) -> anyhow::Result<Option<Self>> {
+        let seen = contents(std::slice::from_ref(&args.config));
         let Some(models) = opening::read(&args.config)? else { return Ok(None) };
         let door = Door { host: args.host, is_open: args.allow_anonymous };
         let now = opening::open(models, &args.config, None, (args.log, clock), |settings| door.check(settings))?;
         let live = Arc::new(Live::new(Arc::clone(&now.serving)));
         let (file, log, clock) = (args.config.clone(), args.log, Arc::clone(clock));
-        Ok(Some(Self { file, door, log, clock, live, now, retiring: Vec::new(), seen: None }))
+        let mut first = Self { file, door, log, clock, live, now, retiring: Vec::new(), seen };
+        first.note_others();
+        Ok(Some(first))
     }
 
     /// Returns what requests find.
@@ -72,7 +80,7 @@ impl Reload {
         }
         let files = self.files();
         // Before they are read: what is written meanwhile is another change.
-        let seen = Some(content(&files));
+        let seen = contents(&files);
         if why == Why::Noticed && seen == self.seen {
             return;
         }
@@ -85,8 +93,15 @@ impl Reload {
                 talk::say("what was served before stays");
             }
         }
-        if self.files() != files {
-            self.seen = None;
+        self.note_others();
+    }
+
+    /// Notes what those files hold that count only since the last reading, and forgets those that count no more.
+    fn note_others(&mut self) {
+        let files = self.files();
+        self.seen.retain(|file, _| files.contains(file));
+        for file in files {
+            self.seen.entry(file).or_insert_with_key(|file| content(file));
         }
     }
 
@@ -140,13 +155,11 @@ impl Door {
     }
 }
 
+fn contents(files: &[PathBuf]) -> BTreeMap<PathBuf, u64> {
+    files.iter().map(|file| (file.clone(), content(file))).collect()
+}
+
 /// Returns a number that is another one when a file holds something else, is gone, or is there again.
-fn content(files: &[PathBuf]) -> u64 {
-    let mut hasher = xxhash_rust::xxh3::Xxh3::new();
-    for file in files {
-        let bytes = std::fs::read(file).ok();
-        hasher.update(&bytes.as_ref().map_or(u64::MAX, |bytes| bytes.len() as u64).to_le_bytes());
-        hasher.update(&bytes.unwrap_or_default());
-    }
-    hasher.digest()
+fn content(file: &Path) -> u64 {
+    std::fs::read(file).map_or(0, |bytes| xxhash_rust::xxh3::xxh3_64(&bytes).max(1))
 }

@@ -62,7 +62,15 @@ fn follow(runtime: &Runtime, signals: &mut Signals, reload: &mut Reload) {
     };
     let mut files = reload.files();
     let mut watch = watching(&files);
+    // They were read before they were watched, and may have been changed between.
+    reload.again(Why::Noticed);
     loop {
+        let now = reload.files();
+        if now != files {
+            (watch, files) = (watching(&now), now);
+            reload.again(Why::Noticed);
+            continue;
+        }
         let is_retiring = reload.retire();
         let Signals { interrupt, terminate, hangup } = &mut *signals;
         let heard = runtime.block_on(async {
@@ -77,13 +85,7 @@ fn follow(runtime: &Runtime, signals: &mut Signals, reload: &mut Reload) {
         // Outside of the runtime: files are read, and simulated vendors started.
         match heard {
             Heard::Stop => return,
-            Heard::Reload(why) => {
-                reload.again(why);
-                let now = reload.files();
-                if now != files {
-                    (watch, files) = (watching(&now), now);
-                }
-            }
+            Heard::Reload(why) => reload.again(why),
             Heard::Tick => {}
         }
     }
