@@ -1,10 +1,14 @@
 //! A request, read and looked through.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use domain::ports::Class;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use memchr::memmem::Finder;
 use provider::Scan;
 use tokio::time::Instant;
 
@@ -12,7 +16,7 @@ use super::{bodies::Held, endpoint::Call, form, guard::Client, live::Serving, pr
 use crate::{Need, Session, Wants};
 
 /// Headers that belong to a connection and not to a message (RFC 9110 section 7.6.1), and those that are ours.
-const OURS: [HeaderName; 15] = [
+static OURS: [HeaderName; 18] = [
     header::CONNECTION,
     header::CONTENT_LENGTH,
     header::HOST,
@@ -29,12 +33,18 @@ const OURS: [HeaderName; 15] = [
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     HeaderName::from_static("x-api-key"),
+    CLASS,
+    SESSION,
+    CONTINUE,
 ];
 
 pub(super) const CLASS: HeaderName = HeaderName::from_static("x-tidemill-class");
 pub(super) const SESSION: HeaderName = HeaderName::from_static("x-tidemill-session");
 pub(super) const CONTINUE: HeaderName = HeaderName::from_static("x-tidemill-continue");
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The types of parts that show an image.
+static IMAGE: LazyLock<[Finder<'static>; 2]> = LazyLock::new(|| ["\"image_url\"", "\"input_image\""].map(Finder::new));
 
 /// The route that is asked where a request names no model.
 const UNNAMED: &str = "auto";
@@ -106,12 +116,7 @@ impl Ask {
         let session = headers.get(SESSION).map(|value| xxhash(value.as_bytes()));
         let goes_on = headers.get(CONTINUE).is_some_and(|value| value.as_bytes() == b"prefill");
         drop_named_in_connection(&mut headers);
-        for name in OURS {
-            headers.remove(name);
-        }
-        for name in [CLASS, SESSION, CONTINUE] {
-            headers.remove(name);
-        }
+        drop_all(&mut headers, &OURS);
         headers.insert(REQUEST_ID, id.clone());
         let model: Arc<str> = model.unwrap_or_else(|| UNNAMED.into());
         let deadline = far(began, serving.patience(&model));
@@ -195,6 +200,14 @@ pub(super) fn drop_named_in_connection(headers: &mut HeaderMap) {
     }
 }
 
+/// Removes the headers of these names. Messages have few headers: each is looked for among the names, since the other way
+/// round most of the work would be to find nothing.
+pub(super) fn drop_all(headers: &mut HeaderMap, names: &[HeaderName]) {
+    while let Some(name) = headers.keys().find_map(|name| names.iter().find(|other| *other == name)) {
+        headers.remove(name);
+    }
+}
+
 /// Returns whether a request shows an image: a part of a message says so of itself. A member may be called the same in the
 /// schema of a tool; within a text the quotes would be escaped.
 fn shows_image(body: &[u8]) -> bool {
@@ -202,8 +215,7 @@ fn shows_image(body: &[u8]) -> bool {
         let before = body[..at].trim_ascii_end().strip_suffix(b":");
         before.is_some_and(|before| before.trim_ascii_end().ends_with(b"\"type\""))
     };
-    let words: [&[u8]; 2] = [b"\"image_url\"", b"\"input_image\""];
-    words.into_iter().any(|word| memchr::memmem::find_iter(body, word).any(is_type))
+    IMAGE.iter().any(|word| word.find_iter(body).any(is_type))
 }
 
 fn not_json(what: &str) -> Problem {

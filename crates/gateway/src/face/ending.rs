@@ -2,7 +2,7 @@
 
 use std::{
     future::poll_fn,
-    pin::pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -44,9 +44,9 @@ impl Ending {
         self.is_here.load(Ordering::Relaxed)
     }
 
-    /// Does `work`, unless the end is here first. Who has it must see to it that it is polled then.
-    pub(super) async fn outlasts<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        let mut work = pin!(work);
+    /// Does `work`, unless the end is here first. Who has it must see to it that it is polled then. (It is pinned where
+    /// it is made: moved here it would stand in memory twice.)
+    pub(super) async fn outlasts<T>(&self, mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
         poll_fn(|cx| match work.as_mut().poll(cx) {
             Poll::Ready(done) => Poll::Ready(Some(done)),
             Poll::Pending if self.is_here() => Poll::Ready(None),

@@ -1,6 +1,6 @@
 //! One exchange with a client.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, pin::pin, sync::Arc};
 
 use domain::Clock;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
@@ -52,8 +52,11 @@ pub(super) async fn exchange(worker: &Arc<Worker>, peer: IpAddr, request: Reques
     let response = match called {
         Ok(Endpoint::Model(call)) => {
             let name = call.name();
-            let asked = read(call, (parts.method, parts.headers, body), (&id, began), &serving, &worker.bodies);
-            match worker.ending.outlasts(asked).await.unwrap_or_else(|| Err(ending::problem())) {
+            let asked = {
+                let asked = read(call, (parts.method, parts.headers, body), (&id, began), &serving, &worker.bodies);
+                worker.ending.outlasts(pin!(asked)).await
+            };
+            match asked.unwrap_or_else(|| Err(ending::problem())) {
                 Ok(ask) => answer(worker, serving, Arc::new(ask)).await,
                 Err(problem) => {
                     turned_away(&problem, name, (&id, began), &serving);
@@ -116,7 +119,11 @@ async fn read(
 async fn answer(worker: &Arc<Worker>, serving: Arc<Serving>, ask: Arc<Ask>) -> Response<FaceBody> {
     let mut account = Account::new(&ask, &serving);
     if !(ask.is_stream && ask.call.events().is_some()) {
-        let relayed = match worker.ending.outlasts(relay::relay(&serving, worker, &ask, &mut account)).await {
+        let relayed = {
+            let relayed = pin!(relay::relay(&serving, worker, &ask, &mut account));
+            worker.ending.outlasts(relayed).await
+        };
+        let relayed = match relayed {
             Some(relayed) => relayed,
             None => Err(stopped(&mut account, &ask)),
         };
@@ -126,8 +133,11 @@ async fn answer(worker: &Arc<Worker>, serving: Arc<Serving>, ask: Arc<Ask>) -> R
     let (serving_there, worker_there, ask_there) = (Arc::clone(&serving), Arc::clone(worker), Arc::clone(&ask));
     let mut relayed = Box::pin(async move {
         let mut account = account;
-        let relayed = relay::relay(&serving_there, &worker_there, &ask_there, &mut account);
-        let relayed = match worker_there.ending.outlasts(relayed).await {
+        let relayed = {
+            let relayed = pin!(relay::relay(&serving_there, &worker_there, &ask_there, &mut account));
+            worker_there.ending.outlasts(relayed).await
+        };
+        let relayed = match relayed {
             Some(relayed) => relayed,
             None => Err(stopped(&mut account, &ask_there)),
         };

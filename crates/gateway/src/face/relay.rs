@@ -44,7 +44,7 @@ const WHOLE_MOST: u64 = 32 << 20;
 const HELD_MOST: usize = 256 * 1024;
 
 /// Headers of an answer that belong to the connection to the vendor (RFC 9110 section 7.6.1), or are ours to say.
-const THEIRS: [HeaderName; 11] = [
+static THEIRS: [HeaderName; 11] = [
     header::CONNECTION,
     header::CONTENT_LENGTH,
     header::PROXY_AUTHENTICATE,
@@ -302,7 +302,7 @@ async fn begin(way: &Way, worker: &Worker, ask: &Ask, first_byte: Option<Instant
         body: payload(way, ask)?,
         is_stream: ask.is_stream,
     };
-    let mut answering = by(first_byte, way.model.pass(transport, passing)).await?;
+    let mut answering = by(first_byte, pin!(way.model.pass(transport, passing))).await?;
     let status = answering.status;
     let kind = answering.headers.get(header::CONTENT_TYPE);
     let is_events = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
@@ -316,11 +316,11 @@ async fn begin(way: &Way, worker: &Worker, ask: &Ask, first_byte: Option<Instant
             return Ok(Begins::Pieces { status, headers, front, answering: Box::new(answering), watch: None });
         };
         let mut watch = Watch::new(events, ask.scan.as_ref().map_or(1, |scan| scan.n_choices));
-        by(first_byte, first_content(way, &mut answering, (events, &mut watch), &mut front)).await?;
+        by(first_byte, pin!(first_content(way, &mut answering, (events, &mut watch), &mut front))).await?;
         return Ok(Begins::Pieces { status, headers, front, answering: Box::new(answering), watch: Some(watch) });
     }
     let most = usize::try_from(WHOLE_MOST).unwrap_or(usize::MAX);
-    let reply = match unless_silent(way.idle_timeout, answering.whole_or_long(most)).await? {
+    let reply = match unless_silent(way.idle_timeout, pin!(answering.whole_or_long(most))).await? {
         Read::Whole(reply) => reply,
         Read::Long(answering, front) => return long(answering, front, ask),
     };
@@ -353,7 +353,7 @@ fn long(mut answering: Box<Answering>, front: Bytes, ask: &Ask) -> Result<Begins
 /// Ends `work` at `limit`, where there is one: a timer that nobody needs is not set.
 async fn by<T, E: From<TransportError>>(
     limit: Option<Instant>,
-    work: impl Future<Output = Result<T, E>>,
+    work: Pin<&mut impl Future<Output = Result<T, E>>>,
 ) -> Result<T, E> {
     match limit {
         Some(limit) => timeout_at(limit, work).await.unwrap_or_else(|_| Err(TransportError::Deadline.into())),
@@ -364,9 +364,8 @@ async fn by<T, E: From<TransportError>>(
 /// Reads, unless nothing comes for `limit`.
 async fn unless_silent<T>(
     limit: Duration,
-    reading: impl Future<Output = Result<T, TransportError>>,
+    mut reading: Pin<&mut impl Future<Output = Result<T, TransportError>>>,
 ) -> Result<T, TransportError> {
-    let mut reading = pin!(reading);
     let mut timer: Option<Pin<Box<Sleep>>> = None;
     poll_fn(|cx| {
         if let Poll::Ready(read) = reading.as_mut().poll(cx) {
@@ -489,9 +488,7 @@ fn is_openai_shaped(body: &[u8]) -> bool {
 /// Returns those headers of an answer that a client may see.
 fn passed_on(mut headers: HeaderMap) -> HeaderMap {
     ask::drop_named_in_connection(&mut headers);
-    for name in &THEIRS {
-        headers.remove(name);
-    }
+    ask::drop_all(&mut headers, &THEIRS);
     // The id is the gateway's own; the upstream's stands beside it.
     if let Some(id) = headers.remove(&ask::REQUEST_ID) {
         headers.insert(HeaderName::from_static("x-upstream-request-id"), id);

@@ -6,7 +6,7 @@
 use std::sync::LazyLock;
 
 use domain::{Usage, json};
-use memchr::memmem::Finder;
+use memchr::memmem::{Finder, FinderRev};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 const LINE_MOST: usize = 1 << 20;
 
 static FINISH: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"finish_reason\":"));
+static LAST_USAGE: LazyLock<FinderRev<'static>> = LazyLock::new(|| FinderRev::new(b"\"usage\":"));
 static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\":"));
 
 /// In which events an answer comes.
@@ -234,7 +235,7 @@ impl Chunk<'_> {
 #[must_use]
 pub fn usage_in(body: &[u8]) -> Option<Usage> {
     // It stands near the end; an earlier one would be in a part of the answer that has a usage of its own.
-    let at = memchr::memmem::rfind(body, b"\"usage\":")?;
+    let at = LAST_USAGE.rfind(body)?;
     let value = body[at + b"\"usage\":".len()..].trim_ascii_start();
     usage_at(value)
 }
