@@ -103,7 +103,12 @@ impl Feed {
     /// receiver is gone.
     pub(crate) async fn run(mut self, sender: mpsc::Sender<Vec<Fed>>) -> Result<FedAll, EngineError> {
         // An index of user keys that a crash of the machine made doubtful is filled again from the start.
-        let refill = self.keys.as_ref().is_some_and(|keys| !keys.is_whole());
+        let mut refill = self.keys.as_ref().is_some_and(|keys| !keys.is_whole());
+        if refill && self.settled.n_settled(self.step) == 0 {
+            // There is nothing to be put in again.
+            self.filled()?;
+            refill = false;
+        }
         let starts = if refill { Starts::new() } else { std::mem::take(&mut self.starts) };
         let mut records = self.source.open(&starts)?;
         let mut former = Former::new(self.handler.grouping(), std::mem::take(&mut self.open), &self.settled);
@@ -156,6 +161,9 @@ impl Feed {
                 }
             }
         }
+        if refill {
+            self.filled()?;
+        }
         for work in former.rest() {
             batch.push(self.item(work));
         }
@@ -163,6 +171,10 @@ impl Feed {
             return Ok(FedAll { n_records, keys: self.keys });
         }
         Ok(FedAll { n_records, keys: self.keys })
+    }
+
+    fn filled(&mut self) -> Result<(), EngineError> {
+        self.keys.as_mut().map_or(Ok(()), |keys| keys.filled()).map_err(Into::into)
     }
 
     /// Returns the samples of a record that are to be worked on now.

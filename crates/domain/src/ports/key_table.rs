@@ -12,6 +12,13 @@ pub trait KeyTable: Send {
     /// Returns whether everything that was put in by earlier processes is there; where not, it must be put in again.
     fn is_whole(&self) -> bool;
 
+    /// Says that the keys of all records that were settled before are in. Until then a process that finds the table puts
+    /// them in again.
+    ///
+    /// # Errors
+    /// Where the table cannot be written.
+    fn filled(&mut self) -> Result<(), KeyTableError>;
+
     /// Puts a key in, unless it is there; returns the part and position that were there.
     ///
     /// # Errors
