@@ -6,9 +6,9 @@
 //! - `endpoint`, `guard`: what is called, and whether this client may
 //! - `bodies`, `receive`: its body is read, when there is memory for it
 //! - `ask`, `form`: it is looked through once; the requested name becomes a route
-//! - `relay`: a place is taken, waited for in the line where none is free, and the request passed on; upstreams are asked
-//!   one after the other until one begins to answer
-//! - `body`, `stream`, `unstreamed`: what it says is handed on as it comes, watched from the side
+//! - `relay`, `attempt`: a place is taken, waited for in the line where none is free, and the request passed on; upstreams
+//!   are asked one after the other until one begins to answer
+//! - `body`, `stream`, `so_far`, `unstreamed`: what it says is handed on as it comes, watched from the side
 //! - `account`: the end is told to the lanes, and to `metrics` and `log`
 //! - `ending`: who is still answered when the face is stopped, and what the others are told
 //! - `own`, `openapi`: what the gateway says about itself
@@ -17,6 +17,7 @@
 
 mod account;
 mod ask;
+mod attempt;
 mod bodies;
 mod body;
 mod ending;
@@ -36,6 +37,7 @@ mod patient;
 mod problem;
 mod receive;
 mod relay;
+mod so_far;
 mod stream;
 mod unstreamed;
 mod untaken;

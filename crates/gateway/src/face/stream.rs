@@ -1,7 +1,6 @@
 //! An answer on its way to a client, piece by piece.
 
 use std::{
-    borrow::Cow,
     collections::VecDeque,
     pin::Pin,
     sync::Arc,
@@ -16,20 +15,20 @@ use provider::{
     transport::{Answering, TransportError},
     watch::{Events, Watch},
 };
-use serde::{Deserialize, de::IgnoredAny};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
     account::{Account, Outcome, word},
     ask::Ask,
+    attempt,
     bodies::SHORT,
     body::Broken,
     ending,
-    endpoint::Call,
     exchange::Worker,
     live::Serving,
     problem::Problem,
     relay::{self, Answered, Begun, Own, Refused},
+    so_far::SoFar,
     unstreamed::as_events,
 };
 use crate::lanes::{self, Place};
@@ -339,7 +338,7 @@ impl Forwarding {
         if let Some(account) = &mut self.account {
             account.trouble = Some(word(failure.kind).to_owned());
         }
-        place.tell(Err(&relay::failed(failure)));
+        place.tell(Err(&attempt::failed(failure)));
         let Some(watch) = watch else {
             self.note(Outcome::Cut, "stream_cut");
             self.state = State::Ended;
@@ -467,55 +466,6 @@ impl Forwarding {
             // What the upstream did says more than what came of it.
             account.trouble.get_or_insert_with(|| trouble.to_owned());
         }
-    }
-}
-
-/// What an answer has said so far.
-struct SoFar {
-    text: String,
-    /// Whether there is nothing but text: half a call of a tool cannot be gone on with.
-    is_text: bool,
-    /// The upstreams that broke off.
-    broken: Vec<usize>,
-}
-
-impl SoFar {
-    /// Begins with nothing, where a request wants its answer to be gone on with and that can be done.
-    fn of(ask: &Ask) -> Option<Self> {
-        let is_one = ask.scan.as_ref().is_some_and(|scan| scan.n_choices == 1);
-        let can_be = ask.goes_on && is_one && ask.call == Call::Chat;
-        can_be.then(|| Self { text: String::new(), is_text: true, broken: Vec::new() })
-    }
-
-    fn add(&mut self, data: &[u8]) {
-        #[derive(Deserialize)]
-        struct Chunk<'a> {
-            #[serde(borrow, default)]
-            choices: Vec<Choice<'a>>,
-        }
-        #[derive(Deserialize)]
-        struct Choice<'a> {
-            #[serde(borrow, default)]
-            delta: Delta<'a>,
-        }
-        #[derive(Default, Deserialize)]
-        struct Delta<'a> {
-            #[serde(borrow, default)]
-            content: Option<Cow<'a, str>>,
-            #[serde(default)]
-            tool_calls: Option<IgnoredAny>,
-        }
-        let Ok(chunk) = serde_json::from_slice::<Chunk<'_>>(data) else { return };
-        for Choice { delta } in chunk.choices {
-            self.is_text &= delta.tool_calls.is_none();
-            self.text.push_str(delta.content.as_deref().unwrap_or_default());
-        }
-    }
-
-    /// Returns the request for the rest.
-    fn request(&self, ask: &Ask) -> Option<Bytes> {
-        let scan = ask.scan.as_ref().filter(|_| self.is_text && !self.text.is_empty())?;
-        scan.prefilled(&ask.body, &self.text)
     }
 }
 
