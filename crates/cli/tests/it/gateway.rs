@@ -120,6 +120,26 @@ fn a_changed_file_is_served_without_a_restart_and_a_mistaken_one_is_not() {
     assert_eq!(gateway.running.wait().status, 0);
 }
 
+/// AI-DataFlux's gateway ended with exit code 3 where it was told to have several.
+#[test]
+fn so_many_workers_as_are_wanted_serve() {
+    for workers in ["1", "4"] {
+        let story = Story::of("");
+        let gateway = Gateway::start(&story, ["--workers", workers]);
+        let threads = fs::read_dir(format!("/proc/{}/task", gateway.running.id())).expect("it is there");
+        let named = threads.filter(|thread| {
+            let name = thread.as_ref().map(|thread| fs::read_to_string(thread.path().join("comm")).unwrap_or_default());
+            name.is_ok_and(|name| name.trim_end().strip_prefix("gateway-").is_some_and(|n| n.parse::<u8>().is_ok()))
+        });
+        assert_eq!(named.count().to_string(), workers);
+        for _ in 0..8 {
+            assert_eq!(gateway.ask("model").0, 200);
+        }
+        gateway.running.signal(Signal::TERM);
+        assert_eq!(gateway.running.wait().status, 0);
+    }
+}
+
 #[test]
 fn a_key_that_was_mended_at_the_vendor_is_tried_again_on_sighup() {
     let script = |key: &str| Script { require_key: Some(key.to_owned()), ..Script::default() };
