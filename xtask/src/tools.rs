@@ -128,8 +128,9 @@ impl Tools {
         if !shell::works(program("ps").arg("--version")) {
             wanted.push("procps");
         }
-        // The wall clock of the gateway jumps in a test.
-        for (name, package) in [("node", "nodejs"), ("npm", "npm"), ("faketime", "faketime")] {
+        // The wall clock of the gateway jumps in a test; the pages of the guide speak to it as their readers do.
+        let programs = [("node", "nodejs"), ("npm", "npm"), ("faketime", "faketime"), ("curl", "curl"), ("jq", "jq")];
+        for (name, package) in programs {
             if !shell::works(program(name).arg("--version")) {
                 wanted.push(package);
             }

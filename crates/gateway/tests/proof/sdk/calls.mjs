@@ -2,12 +2,15 @@
 //
 // Usage: node calls.mjs calls.json '{"plain": "http://127.0.0.1:PORT/v1", ...}' FOLDER-WITH-node_modules
 
+import { File } from "node:buffer";
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 
 const [, , list, addresses, folder] = process.argv;
+// Node 18, which Debian has, knows files but not under this name, and the SDK looks for them there.
+globalThis.File ??= File;
 const require = createRequire(join(folder, "x.js"));
 const OpenAI = require("openai");
 const { zodResponseFormat } = require("openai/helpers/zod");
