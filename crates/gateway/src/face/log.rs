@@ -3,34 +3,30 @@
 //! A line is made where the request ended and written by a thread of its own, through a bounded line: a disk that is slow
 //! costs lines, which are counted, and no request.
 
+mod pen;
+
 use std::{
     fmt::Write as _,
-    fs::{File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::MetadataExt as _,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+        mpsc::{SyncSender, TrySendError, sync_channel},
     },
     thread::JoinHandle,
     time::Duration,
 };
 
 use domain::{Clock, Timestamp};
+use pen::Pen;
 use serde_json::json;
-use tokio::time::Instant;
 
 use super::account::{Ended, Outcome};
 use crate::LogFormat;
 
 /// Lines that wait to be written.
 const WAITING: usize = 8_192;
-/// How many bytes are gathered before they are written, while more wait.
-const GATHERED: usize = 64 * 1024;
-/// How often it is looked whether the file still is where it was.
-const LOOK: Duration = Duration::from_secs(1);
 /// The most of a name that a client wrote.
 const NAME: usize = 200;
 
@@ -42,6 +38,9 @@ pub enum LogTarget {
     /// Anywhere else.
     Writer(Box<dyn Write + Send>),
 }
+
+/// Told when lines begin to be lost because they cannot be written, with the reason, and when they can be again.
+pub type LogTrouble = Box<dyn Fn(Option<&io::Error>) + Send>;
 
 /// The log of requests.
 pub struct AccessLog {
@@ -60,16 +59,16 @@ struct Shared {
 }
 
 impl AccessLog {
-    /// Opens a log.
+    /// Opens a log. `trouble` is called on the thread that writes.
     ///
     /// # Errors
     /// Where the file cannot be opened, or the system gives no thread.
-    pub fn open(format: LogFormat, target: LogTarget, clock: Arc<dyn Clock>) -> io::Result<Self> {
+    pub fn open(format: LogFormat, target: LogTarget, clock: Arc<dyn Clock>, trouble: LogTrouble) -> io::Result<Self> {
         let (lines, waiting) = sync_channel(WAITING);
         let shared = Arc::new(Shared::default());
         let mut pen = Pen::new(target)?;
         let there = Arc::clone(&shared);
-        let write = move || pen.write_all_of(&waiting, &there);
+        let write = move || pen.write_all_of(&waiting, &there, &trouble);
         let thread = std::thread::Builder::new().name("gateway-log".to_owned()).spawn(write)?;
         Ok(Self { format, clock, lines: Some(lines), shared, thread: Some(thread) })
     }
@@ -119,80 +118,6 @@ impl std::fmt::Debug for AccessLog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("AccessLog").field("format", &self.format).finish_non_exhaustive()
     }
-}
-
-/// What writes.
-struct Pen {
-    path: Option<PathBuf>,
-    /// Nothing where it could not be opened again.
-    out: Option<Box<dyn Write + Send>>,
-    /// Which file it is.
-    identity: Option<(u64, u64)>,
-    looked: Instant,
-}
-
-impl Pen {
-    fn new(target: LogTarget) -> io::Result<Self> {
-        let mut pen = Self { path: None, out: None, identity: None, looked: Instant::now() };
-        match target {
-            LogTarget::Writer(out) => pen.out = Some(out),
-            LogTarget::File(path) => {
-                pen.path = Some(path);
-                pen.reopen()?;
-            }
-        }
-        Ok(pen)
-    }
-
-    fn reopen(&mut self) -> io::Result<()> {
-        let Some(path) = &self.path else { return Ok(()) };
-        self.out = None;
-        if let Some(folder) = path.parent() {
-            // Where that fails, opening says more about it.
-            let _ = std::fs::create_dir_all(folder);
-        }
-        let file: File = OpenOptions::new().create(true).append(true).open(path)?;
-        let metadata = file.metadata()?;
-        self.identity = Some((metadata.dev(), metadata.ino()));
-        self.out = Some(Box::new(file));
-        Ok(())
-    }
-
-    fn was_moved(&mut self) -> bool {
-        let Some(path) = &self.path else { return false };
-        let now = Instant::now();
-        if self.out.is_some() && now - self.looked < LOOK {
-            return false;
-        }
-        self.looked = now;
-        identity(path) != self.identity || self.out.is_none()
-    }
-
-    fn write_all_of(&mut self, waiting: &Receiver<String>, shared: &Shared) {
-        let mut gathered = String::new();
-        while let Ok(line) = waiting.recv() {
-            gathered.clear();
-            gathered.push_str(&line);
-            let mut n_lines = 1;
-            while let Some(line) = (gathered.len() < GATHERED).then(|| waiting.try_recv().ok()).flatten() {
-                gathered.push_str(&line);
-                n_lines += 1;
-            }
-            if shared.must_reopen.swap(false, Ordering::Relaxed) || self.was_moved() {
-                // Where it cannot be opened, the lines are counted as lost below, and the next ones try again.
-                let _ = self.reopen();
-            }
-            let written = self.out.as_mut().map(|out| out.write_all(gathered.as_bytes()).and_then(|()| out.flush()));
-            if !matches!(written, Some(Ok(()))) {
-                shared.n_dropped.fetch_add(n_lines, Ordering::Relaxed);
-            }
-        }
-    }
-}
-
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    let metadata = std::fs::metadata(path).ok()?;
-    Some((metadata.dev(), metadata.ino()))
 }
 
 fn outcome(outcome: Outcome) -> &'static str {

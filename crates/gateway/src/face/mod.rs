@@ -46,5 +46,5 @@ pub use account::{Audience, Ended, Outcome};
 pub(crate) use bodies::longest_body;
 pub use listen::{Face, serve};
 pub use live::{Live, Serving};
-pub use log::{AccessLog, LogTarget};
+pub use log::{AccessLog, LogTarget, LogTrouble};
 pub use metrics::Metrics;

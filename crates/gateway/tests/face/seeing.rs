@@ -180,7 +180,7 @@ async fn metrics_tell_what_became_of_requests() {
 async fn the_log_tells_of_every_request_and_nothing_of_what_was_said() {
     let sheet = Sheet::default();
     let target = LogTarget::Writer(Box::new(sheet.clone()));
-    let log = AccessLog::open(LogFormat::Json, target, Arc::new(Epoch)).unwrap();
+    let log = AccessLog::open(LogFormat::Json, target, Arc::new(Epoch), Box::new(|_| ())).unwrap();
     let key = FaceKey { name: "team".into(), key: Secret::new("sk-planted-1"), class: Class::Normal, is_admin: false };
     let vendor = Vendor::start(|n| match n {
         1 => answer(SECRET),

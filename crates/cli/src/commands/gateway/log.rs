@@ -8,7 +8,7 @@ use gateway::{
     face::{AccessLog, LogTarget, Serving},
 };
 
-use crate::{args::LogChoice, exit::ConfigurationError};
+use crate::{args::LogChoice, exit::ConfigurationError, talk};
 
 /// Opens the log of requests that `settings` want, or goes on with that of `before` where it is the same. `choice` is what
 /// the command line says about it.
@@ -52,7 +52,16 @@ fn open(
             "the log of requests `{path}` cannot be opened: {e}; name a file that may be written under `gateway: log: file:`"
         ))
     };
-    Ok(Some(Arc::new(AccessLog::open(format, target, Arc::clone(clock)).map_err(refused)?)))
+    let name = path.as_ref().map(|path| path.display().to_string());
+    let trouble = Box::new(move |error: Option<&std::io::Error>| match (&name, error) {
+        // Where standard error cannot be written, that cannot be said either.
+        (None, _) => {}
+        (Some(name), Some(error)) => talk::say(format!(
+            "the log of requests `{name}` cannot be written: {error}; requests are answered, and their lines are lost until it can"
+        )),
+        (Some(name), None) => talk::say(format!("the log of requests `{name}` is written again")),
+    });
+    Ok(Some(Arc::new(AccessLog::open(format, target, Arc::clone(clock), trouble).map_err(refused)?)))
 }
 
 /// Standard error, without a lock on it between two lines.

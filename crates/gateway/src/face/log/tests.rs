@@ -1,4 +1,4 @@
-use std::sync::Mutex;
+use std::{path::Path, sync::Mutex};
 
 use domain::Usage;
 
@@ -65,7 +65,7 @@ fn ended(asked: &str) -> Ended<'_> {
 }
 
 fn open(format: LogFormat, page: &Page) -> AccessLog {
-    AccessLog::open(format, LogTarget::Writer(Box::new(page.clone())), Arc::new(Noon)).unwrap()
+    AccessLog::open(format, LogTarget::Writer(Box::new(page.clone())), Arc::new(Noon), Box::new(|_| ())).unwrap()
 }
 
 #[test]
@@ -114,7 +114,8 @@ fn a_file_that_is_moved_away_is_begun_anew() {
     let folder = std::env::temp_dir().join(format!("tidemill-log-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let (path, moved) = (folder.join("access.log"), folder.join("access.log.1"));
-    let log = AccessLog::open(LogFormat::Text, LogTarget::File(path.clone()), Arc::new(Noon)).unwrap();
+    let log =
+        AccessLog::open(LogFormat::Text, LogTarget::File(path.clone()), Arc::new(Noon), Box::new(|_| ())).unwrap();
     log.write(&ended("one"));
     let written = |path: &Path, word: &str| {
         let read = || std::fs::read_to_string(path).unwrap_or_default();

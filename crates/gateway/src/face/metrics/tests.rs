@@ -193,7 +193,7 @@ fn lines_that_were_lost_stay_counted_when_the_log_becomes_another_one_or_none() 
     assert!(!text(&metrics).contains("tidemill_log_lines_dropped_total"), "there is no log");
     let log = || {
         let target = super::super::log::LogTarget::Writer(Box::new(Full));
-        Arc::new(AccessLog::open(crate::LogFormat::Text, target, Arc::new(Noon)).unwrap())
+        Arc::new(AccessLog::open(crate::LogFormat::Text, target, Arc::new(Noon), Box::new(|_| ())).unwrap())
     };
     for n_lost in 1..=3 {
         let one = metrics.counting([].iter(), [].iter(), Some(log()));
