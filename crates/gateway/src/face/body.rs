@@ -28,6 +28,23 @@ impl FaceBody {
     pub(super) fn whole(body: impl Into<Bytes>) -> Self {
         Self::Whole(body.into())
     }
+
+    /// Returns how long it is, where that is known.
+    pub(super) fn length(&self) -> Option<u64> {
+        match self {
+            Self::Whole(body) => Some(body.len() as u64),
+            Self::Stream(forwarding) => forwarding.length(),
+        }
+    }
+
+    /// Takes the next piece of it; nothing at its end.
+    pub(super) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+        match self {
+            Self::Whole(body) if body.is_empty() => Poll::Ready(None),
+            Self::Whole(body) => Poll::Ready(Some(Ok(std::mem::take(body)))),
+            Self::Stream(forwarding) => forwarding.poll_piece(cx),
+        }
+    }
 }
 
 impl Body for FaceBody {
@@ -35,13 +52,7 @@ impl Body for FaceBody {
     type Error = Broken;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        match &mut *self {
-            Self::Whole(body) if body.is_empty() => Poll::Ready(None),
-            Self::Whole(body) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(body))))),
-            Self::Stream(forwarding) => {
-                forwarding.poll_piece(cx).map(|piece| piece.map(|piece| piece.map(Frame::data)))
-            }
-        }
+        self.poll_piece(cx).map(|piece| piece.map(|piece| piece.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -49,10 +60,7 @@ impl Body for FaceBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Whole(body) => SizeHint::with_exact(body.len() as u64),
-            Self::Stream(forwarding) => forwarding.size_hint(),
-        }
+        self.length().map_or(SizeHint::default(), SizeHint::with_exact)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, pin::pin, sync::Arc};
 
 use domain::Clock;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header, request::Parts};
 use hyper::body::Incoming;
 use provider::transport::Transport;
 use tokio::time::{Instant, timeout};
@@ -19,7 +19,7 @@ use super::{
     live::{Live, Serving},
     own,
     problem::{Problem, set_retry_after},
-    receive::receive,
+    receive::{RequestBody, receive},
     relay::{self, Answered, Own, Refused},
     stream::{Forwarding, Relayed},
     unstreamed::as_events,
@@ -41,42 +41,59 @@ pub(super) struct Worker {
     pub(super) bodies: Arc<Bodies>,
 }
 
-/// Answers a request. There is an answer to each, if only one that says why there is no other.
-pub(super) async fn exchange(worker: &Arc<Worker>, peer: IpAddr, request: Request<Incoming>) -> Response<FaceBody> {
+/// What a client calls, before its body.
+#[derive(Debug)]
+pub(super) struct Called {
+    pub(super) method: Method,
+    pub(super) uri: Uri,
+    pub(super) headers: HeaderMap,
+}
+
+/// A request of which all was heard.
+pub(super) enum Heard {
+    /// It has its answer, whether or not all of its body was read.
+    Answered(Response<FaceBody>),
+    /// Models are to be asked, for which nothing more of the connection is needed.
+    Asks(Asks),
+}
+
+/// A request that models answer.
+pub(super) struct Asks {
+    serving: Arc<Serving>,
+    ask: Arc<Ask>,
+}
+
+/// Hears a request, and answers it where no model has to be asked. There is an answer to each, if only one that says why
+/// there is no other.
+pub(super) async fn hear(worker: &Arc<Worker>, peer: IpAddr, called: Called, body: impl RequestBody) -> Heard {
     let began = Instant::now();
     let serving = worker.live.now();
-    let (parts, body) = request.into_parts();
-    let id = id(&parts.headers, &serving);
-    let path = parts.uri.path();
-    let called = Endpoint::of(&parts.method, path, parts.uri.query(), &serving.settings.pass_through);
-    let response = match called {
+    let Called { method, uri, headers } = called;
+    let id = id(&headers, &serving);
+    let path = uri.path();
+    let response = match Endpoint::of(&method, path, uri.query(), &serving.settings.pass_through) {
         Ok(Endpoint::Model(call)) => {
             let name = call.name();
             let asked = {
-                let asked = read(call, (parts.method, parts.headers, body), (&id, began), &serving, &worker.bodies);
+                let asked = read(call, (method, headers, body), (&id, began), &serving, &worker.bodies);
                 worker.ending.outlasts(pin!(asked)).await
             };
             match asked.unwrap_or_else(|| Err(ending::problem())) {
-                Ok(ask) => answer(worker, serving, Arc::new(ask)).await,
+                Ok(ask) => return Heard::Asks(Asks { serving, ask: Arc::new(ask) }),
                 Err(problem) => {
                     turned_away(&problem, name, (&id, began), &serving);
-                    let mut response = problem.response();
-                    // The rest of what came too slowly is not waited for. In HTTP/2 that costs nobody else his connection.
-                    if problem.status == StatusCode::REQUEST_TIMEOUT && parts.version < Version::HTTP_2 {
-                        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-                    }
-                    response
+                    problem.response()
                 }
             }
         }
-        Ok(Endpoint::Models(name)) => match Client::of(&parts.headers, &serving) {
+        Ok(Endpoint::Models(name)) => match Client::of(&headers, &serving) {
             Ok(_) => own::models(&serving, name.as_deref()),
             Err(problem) => {
                 turned_away(&problem, "models", (&id, began), &serving);
                 problem.response()
             }
         },
-        Ok(Endpoint::Own(what)) => own::answer(what, &parts.headers, peer, &serving, &*worker.clock),
+        Ok(Endpoint::Own(what)) => own::answer(what, &headers, peer, &serving, &*worker.clock),
         Err(NotFound::Path) => {
             let message = format!(
                 "there is no `{path}` here; paths below `/v1/` other than chat/completions, completions, embeddings, responses \
@@ -95,7 +112,24 @@ pub(super) async fn exchange(worker: &Arc<Worker>, peer: IpAddr, request: Reques
             response
         }
     };
-    with_id(response, id)
+    Heard::Answered(with_id(response, id))
+}
+
+impl Asks {
+    /// Gets the answer of a model.
+    pub(super) async fn answer(self, worker: &Arc<Worker>) -> Response<FaceBody> {
+        let id = self.ask.id.clone();
+        with_id(answer(worker, self.serving, self.ask).await, id)
+    }
+}
+
+/// Hears a request and answers it.
+pub(super) async fn exchange(worker: &Arc<Worker>, peer: IpAddr, request: Request<Incoming>) -> Response<FaceBody> {
+    let (Parts { method, uri, headers, .. }, body) = request.into_parts();
+    match hear(worker, peer, Called { method, uri, headers }, body).await {
+        Heard::Answered(response) => response,
+        Heard::Asks(asks) => asks.answer(worker).await,
+    }
 }
 
 fn with_id(mut response: Response<FaceBody>, id: HeaderValue) -> Response<FaceBody> {
@@ -105,7 +139,7 @@ fn with_id(mut response: Response<FaceBody>, id: HeaderValue) -> Response<FaceBo
 
 async fn read(
     call: Call,
-    (method, headers, body): (http::Method, HeaderMap, Incoming),
+    (method, headers, body): (Method, HeaderMap, impl RequestBody),
     (id, began): (&HeaderValue, Instant),
     serving: &Serving,
     bodies: &Arc<Bodies>,

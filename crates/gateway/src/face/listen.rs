@@ -17,17 +17,10 @@ use std::{
 };
 
 use domain::Clock;
-use http::{HeaderValue, header};
-use hyper::{
-    Request,
-    body::Incoming,
-    server::conn::{http1, http2},
-    service::service_fn,
-};
+use hyper::{Request, body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use provider::transport::{Limits, Transport};
 use tokio::{
-    io::AsyncReadExt,
     net::{TcpListener, TcpStream},
     sync::{mpsc, watch},
 };
@@ -36,26 +29,18 @@ use super::{
     bodies::Bodies,
     ending::{Stop, Stopping, Tasks},
     exchange::{Worker, exchange},
+    http1::{self, LINGER},
     live::Live,
-    patient::{Busily, Busy, Patient, Pulse},
+    patient::Patient,
     untaken::{Offered, Streams},
 };
 
 /// Connections that were accepted and not taken yet by their worker.
 const HANDED: usize = 1_024;
-/// After how long a connection on which nothing is asked gives back all but its socket.
-const IDLE: Duration = Duration::from_secs(1);
 /// How long accepting pauses when the system has no room for another connection.
 const NO_ROOM: Duration = Duration::from_millis(50);
-/// A client that has only just come, or has just got an answer, may have asked already: it is heard for so long after the
-/// face has been stopped.
-const LINGER: Duration = Duration::from_secs(1);
-/// How often it is looked within that time whether a connection still is.
-const LOOKS: u32 = 4;
 /// How long those may take to be told whose answers did not end in time.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// How long somebody is heard who was refused.
-const HEAR_OUT: Duration = Duration::from_secs(2);
 /// How often connections to upstreams are looked through for those that have waited too long.
 const TIDY: Duration = Duration::from_secs(10);
 /// How an HTTP/2 connection begins, as far as it must be seen to know. No method of HTTP/1.1 is called so.
@@ -67,8 +52,6 @@ const WINDOW: u32 = 256 * 1024;
 const PING: Duration = Duration::from_secs(30);
 /// How many requests may be open on one HTTP/2 connection.
 const STREAMS: u32 = 1_000;
-/// The most that is kept of the head of a request.
-const HEAD: usize = 64 * 1024;
 
 /// The face while it serves.
 #[derive(Debug)]
@@ -267,94 +250,11 @@ async fn converse(stream: std::net::TcpStream, worker: &Arc<Worker>, mut stopped
         if first == PREFACE {
             return Box::pin(converse_2(stream, peer.ip(), worker, stopped)).await;
         }
-        match Box::pin(converse_1(stream, peer.ip(), worker, &mut stopped)).await {
+        match Box::pin(http1::converse(stream, peer.ip(), worker, &mut stopped)).await {
             Some(idle) => stream = idle,
             None => return,
         }
         first.fill(0);
-    }
-}
-
-/// Speaks HTTP/1.1 until nothing more is asked for a while; returns the connection then.
-async fn converse_1(
-    stream: TcpStream,
-    peer: IpAddr,
-    worker: &Arc<Worker>,
-    stopped: &mut watch::Receiver<Stop>,
-) -> Option<TcpStream> {
-    let limit = worker.live.now().settings.header_timeout;
-    let pulse = Arc::new(Pulse::default());
-    let service = {
-        let (worker, pulse) = (Arc::clone(worker), Arc::clone(&pulse));
-        service_fn(move |request: Request<Incoming>| {
-            let busy = Busy::new(&pulse);
-            let worker = Arc::clone(&worker);
-            async move {
-                let mut response = exchange(&worker, peer, request).await;
-                busy.refused(response.status().is_client_error());
-                if worker.ending.is_near() {
-                    // A client that knows it does not ask on a connection that is closed under it.
-                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-                }
-                Ok::<_, std::convert::Infallible>(response.map(|body| Busily::new(body, busy)))
-            }
-        })
-    };
-    let io = TokioIo::new(Patient::new(stream, limit, Arc::clone(&pulse)));
-    let mut builder = http1::Builder::new();
-    builder.max_buf_size(HEAD).half_close(false);
-    let mut connection = builder.serve_connection(io, service);
-    let mut n_seen = 0;
-    let ended = loop {
-        tokio::select! {
-            biased;
-            // What goes wrong on a connection is told to the request that is on it.
-            ended = &mut connection => break Some(ended),
-            _ = stopped.wait_for(|stop| *stop != Stop::No) => break None,
-            () = tokio::time::sleep(IDLE) => {
-                let n = pulse.n_requests();
-                if n == n_seen && n > 0 && pulse.is_still() {
-                    let parts = connection.into_parts();
-                    return parts.read_buf.is_empty().then(|| parts.io.into_inner().into_stream());
-                }
-                n_seen = n;
-            }
-        }
-    };
-    if let Some(ended) = ended {
-        if pulse.was_refused() || ended.is_err_and(|e| e.is_parse()) {
-            let stream = connection.into_parts().io.into_inner().into_stream();
-            Box::pin(hear_out(stream, stopped)).await;
-        }
-        return None;
-    }
-    let mut connection = pin!(connection);
-    let mut n_still = 0;
-    while n_still < LOOKS {
-        n_seen = pulse.n_requests();
-        tokio::select! {
-            biased;
-            _ = &mut connection => return None,
-            _ = stopped.wait_for(|stop| *stop == Stop::Now) => break,
-            () = tokio::time::sleep(LINGER / LOOKS) => {
-                let is_still = pulse.n_requests() == n_seen && pulse.is_still();
-                n_still = if is_still { n_still + 1 } else { 0 };
-            }
-        }
-    }
-    connection.as_mut().graceful_shutdown();
-    let _ = connection.await;
-    None
-}
-
-/// Reads on for a moment what a client sends who was refused in the middle of his request: a connection that is closed before that
-/// is reset, and he would not come to read why.
-async fn hear_out(mut stream: TcpStream, stopped: &mut watch::Receiver<Stop>) {
-    let mut some = vec![0; 16 * 1024];
-    let hear = async { while let Ok(1..) = stream.read(&mut some).await {} };
-    tokio::select! {
-        _ = tokio::time::timeout(HEAR_OUT, hear) => {}
-        _ = stopped.wait_for(|stop| *stop == Stop::Now) => {}
     }
 }
 
@@ -378,9 +278,7 @@ async fn converse_2(stream: TcpStream, peer: IpAddr, worker: &Arc<Worker>, mut s
     builder.timer(TokioTimer::new()).initial_stream_window_size(WINDOW).initial_connection_window_size(8 * WINDOW);
     builder.max_concurrent_streams(STREAMS).keep_alive_interval(PING);
     // Whoever reads nothing at all does not hear either that he shall.
-    let pulse = Arc::<Pulse>::default();
-    let _busy = Busy::new(&pulse);
-    let io = TokioIo::new(Patient::new(stream, Duration::MAX, pulse));
+    let io = TokioIo::new(Patient::new(stream));
     let mut connection = pin!(builder.serve_connection(io, service));
     tokio::select! {
         _ = connection.as_mut() => return,

@@ -2,7 +2,8 @@
 //!
 //! What happens to one request, in the order of the modules:
 //!
-//! - `listen`, `patient`, `untaken`: a connection is accepted and handed to the worker with the fewest; HTTP/1.1 or 2 is spoken on it
+//! - `listen`, `http1`, `patient`, `untaken`: a connection is accepted and handed to the worker with the fewest; HTTP/1.1 or 2 is
+//!   spoken on it
 //! - `endpoint`, `guard`: what is called, and whether this client may
 //! - `bodies`, `receive`: its body is read, when there is memory for it
 //! - `ask`, `form`: it is looked through once; the requested name becomes a route
@@ -26,6 +27,7 @@ mod exchange;
 mod form;
 mod guard;
 mod hedge;
+mod http1;
 mod key_ring;
 mod listen;
 mod live;

@@ -1,6 +1,12 @@
 //! Reading the body of a request: no longer, no slower and no more at a time than is allowed.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
@@ -18,6 +24,39 @@ use crate::FaceConfig;
 /// slow lines, and one between two pieces would let a byte every few seconds hold a connection and memory for good.
 const BYTES_PER_SECOND: u64 = 64 * 1024;
 
+/// The body of a request, while it comes.
+pub(super) trait RequestBody: Send {
+    /// Returns how long it is, where that was announced and nothing of it was taken.
+    fn announced(&self) -> Option<u64>;
+
+    /// Takes the next piece of it; nothing at its end.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Incomplete>>>;
+}
+
+/// The rest of a body will not come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Incomplete;
+
+impl RequestBody for Incoming {
+    fn announced(&self) -> Option<u64> {
+        if self.is_end_stream() { Some(0) } else { self.size_hint().exact() }
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Incomplete>>> {
+        loop {
+            return match ready!(Pin::new(&mut *self).poll_frame(cx)) {
+                None => Poll::Ready(None),
+                Some(Err(_)) => Poll::Ready(Some(Err(Incomplete))),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(piece) => Poll::Ready(Some(Ok(piece))),
+                    // What stands behind it.
+                    Err(_) => continue,
+                },
+            };
+        }
+    }
+}
+
 /// The body of a request, with the memory that it has.
 #[derive(Debug)]
 pub(super) struct Received {
@@ -30,27 +69,26 @@ pub(super) struct Received {
 /// # Errors
 /// Where it is too long or too slow, there is no memory for it in time, or the client hung up.
 pub(super) async fn receive(
-    body: Incoming,
+    body: impl RequestBody,
     bodies: &Arc<Bodies>,
     settings: &FaceConfig,
     began: Instant,
 ) -> Result<Received, Problem> {
-    if body.is_end_stream() {
+    let announced = body.announced();
+    if announced == Some(0) {
         return Ok(Received { body: Bytes::new(), held: None });
     }
-    let hint = body.size_hint();
     let limit = settings.body_limit.min(longest_body(settings.body_memory));
-    if hint.lower() > limit {
+    if announced.is_some_and(|n| n > limit) {
         return Err(too_long(limit));
     }
     let terms = Terms { all: settings.body_memory, length: settings.queue_length, wait: settings.queue_wait };
-    let is_announced = hint.exact().is_some();
-    let n_bytes = hint.exact().unwrap_or(SHORT.min(limit));
+    let n_bytes = announced.unwrap_or(SHORT.min(limit));
     let asked = Instant::now();
     let mut held = bodies.take(n_bytes, terms).await.map_err(full)?;
     // What was waited for memory is not the client's slowness.
     let clock = Clock { began: began + asked.elapsed(), limit: settings.body_timeout };
-    let body = read(body, limit, clock, (!is_announced).then_some(&mut held)).await?;
+    let body = read(body, limit, clock, announced.is_none().then_some(&mut held)).await?;
     held.shrink(body.len() as u64);
     Ok(Received { body, held: Some(held) })
 }
@@ -69,19 +107,23 @@ impl Clock {
 }
 
 /// `growing` is the memory of a body whose length is not known.
-async fn read(mut body: Incoming, limit: u64, clock: Clock, mut growing: Option<&mut Held>) -> Result<Bytes, Problem> {
-    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+async fn read(
+    mut body: impl RequestBody,
+    limit: u64,
+    clock: Clock,
+    mut growing: Option<&mut Held>,
+) -> Result<Bytes, Problem> {
+    let announced = body.announced().and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
     // Short requests come in one piece, which is taken as it is; of a long one every byte is copied once.
     let (mut first, mut joined) = (Bytes::new(), BytesMut::new());
     loop {
         let n_came = first.len() + joined.len();
-        let next = std::future::poll_fn(|cx| std::pin::Pin::new(&mut body).poll_frame(cx));
-        let Some(frame) = timeout_at(clock.due(n_came), next).await.map_err(|_| too_slow(clock.limit))? else { break };
-        let frame = frame.map_err(|_| {
-            let message = "the request ended before its body was complete";
+        let next = poll_fn(|cx| body.poll_piece(cx));
+        let Some(piece) = timeout_at(clock.due(n_came), next).await.map_err(|_| too_slow(clock.limit))? else { break };
+        let piece = piece.map_err(|Incomplete| {
+            let message = "the request ended before its body was complete, or its chunks are none";
             Problem::new(StatusCode::BAD_REQUEST, "incomplete_request", message)
         })?;
-        let Ok(piece) = frame.into_data() else { continue };
         let n_here = n_came + piece.len();
         if n_here as u64 > limit {
             return Err(too_long(limit));

@@ -10,7 +10,6 @@ use std::{
 
 use bytes::Bytes;
 use domain::{Failure, FailureKind, json};
-use hyper::body::SizeHint;
 use provider::{
     transport::{Answering, TransportError},
     watch::{Events, Watch},
@@ -150,15 +149,12 @@ impl Forwarding {
         }
     }
 
-    pub(super) fn size_hint(&self) -> SizeHint {
-        match &self.state {
-            // What was announced is announced again, where nothing of it is ours to change.
-            State::Open { answering, watch: None, .. } => {
-                let held: usize = self.front.iter().map(Bytes::len).sum();
-                answering.announced().map_or(SizeHint::default(), |n| SizeHint::with_exact(n + held as u64))
-            }
-            _ => SizeHint::default(),
-        }
+    /// Returns how long it is, where that is known.
+    pub(super) fn length(&self) -> Option<u64> {
+        let State::Open { answering, watch: None, .. } = &self.state else { return None };
+        // What was announced is announced again, where nothing of it is ours to change.
+        let held: usize = self.front.iter().map(Bytes::len).sum();
+        answering.announced().map(|n| n + held as u64)
     }
 
     pub(super) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {

@@ -10,6 +10,7 @@ mod seeing;
 mod vendor;
 mod waiting;
 mod whole;
+mod wire;
 
 use std::{
     net::SocketAddr,

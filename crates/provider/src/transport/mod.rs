@@ -43,6 +43,7 @@ use endpoint::Origin;
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::TransportError;
 pub use form::{Form, Request};
+pub use http1::{Chunked, Framing, Misframed, announced, stays, write_header};
 use http1::{Connection, Lost};
 use http2::{Connections, Opened};
 pub use payload::Payload;

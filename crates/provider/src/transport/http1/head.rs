@@ -1,12 +1,15 @@
 //! The heads of requests and answers.
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, BufMut, BytesMut};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
     header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING},
 };
 
-use super::{super::error::TransportError, body::Body};
+use super::{
+    super::error::TransportError,
+    framing::{Framing, announced},
+};
 
 /// More headers than anybody sends.
 const N_HEADERS: usize = 256;
@@ -19,7 +22,7 @@ const WORD_MOST: usize = 16 * 1024;
 pub(in super::super) struct Head {
     pub(in super::super) status: StatusCode,
     pub(in super::super) headers: HeaderMap,
-    pub(super) body: Body,
+    pub(super) body: Framing,
     pub(super) may_stay: bool,
 }
 
@@ -35,10 +38,20 @@ pub(in super::super) fn write(method: &Method, target: &str, headers: &HeaderMap
     out
 }
 
+/// Returns whether the connection is to stay behind a message (RFC 9112 section 9.3).
+#[must_use]
+pub fn stays(headers: &HeaderMap, is_1_1: bool) -> bool {
+    let says = |word: &str| {
+        let values = headers.get_all(CONNECTION).into_iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case(word))
+    };
+    if is_1_1 { !says("close") } else { says("keep-alive") && !says("close") }
+}
+
 /// Writes one header. Neither name nor value can hold the end of a line: their types forbid it.
-pub(in super::super) fn write_header(out: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
+pub fn write_header(out: &mut impl BufMut, name: &HeaderName, value: &HeaderValue) {
     for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-        out.extend_from_slice(part);
+        out.put_slice(part);
     }
 }
 
@@ -70,11 +83,7 @@ pub(super) fn read(bytes: &mut BytesMut) -> Result<Option<Head>, TransportError>
             map.append(name, HeaderValue::from_bytes(header.value).map_err(protocol)?);
         }
         let body = framing(status, &map)?;
-        let says = |word: &str| {
-            let values = map.get_all(CONNECTION).into_iter().filter_map(|value| value.to_str().ok());
-            values.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case(word))
-        };
-        let may_stay = if is_1_1 { !says("close") } else { says("keep-alive") };
+        let may_stay = stays(&map, is_1_1);
         // Both at once are how answers are smuggled: what is behind this one is not believed.
         let is_plain = !(map.contains_key(TRANSFER_ENCODING) && map.contains_key(CONTENT_LENGTH));
         bytes.advance(length);
@@ -97,32 +106,20 @@ pub(super) fn is_only_word(bytes: &mut BytesMut) -> bool {
 }
 
 /// Tells how the end of the body is found, as RFC 9112 section 6.3 says.
-fn framing(status: StatusCode, headers: &HeaderMap) -> Result<Body, TransportError> {
+fn framing(status: StatusCode, headers: &HeaderMap) -> Result<Framing, TransportError> {
     if status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED {
-        return Ok(Body::Ended);
+        return Ok(Framing::Ended);
     }
     if headers.contains_key(TRANSFER_ENCODING) {
         let last = headers.get_all(TRANSFER_ENCODING).iter().next_back();
         let last = last.and_then(|value| value.to_str().ok()).and_then(|value| value.rsplit(',').next());
         let is_chunked = last.is_some_and(|last| last.trim().eq_ignore_ascii_case("chunked"));
-        return Ok(if is_chunked { Body::chunked() } else { Body::ToTheEnd });
+        return Ok(if is_chunked { Framing::chunked() } else { Framing::ToTheEnd });
     }
-    let mut length = None;
-    for value in headers.get_all(CONTENT_LENGTH) {
-        for one in value.to_str().map_err(protocol)?.split(',').map(str::trim) {
-            // A sign would parse.
-            let is_number = !one.is_empty() && one.bytes().all(|byte| byte.is_ascii_digit());
-            let one: u64 = one.parse().ok().filter(|_| is_number).ok_or_else(|| protocol("its length is no number"))?;
-            if length.is_some_and(|earlier| earlier != one) {
-                return Err(protocol("it has two lengths"));
-            }
-            length = Some(one);
-        }
-    }
-    Ok(match length {
-        Some(0) => Body::Ended,
-        Some(length) => Body::Length(length),
-        None => Body::ToTheEnd,
+    Ok(match announced(headers).map_err(protocol)? {
+        Some(0) => Framing::Ended,
+        Some(length) => Framing::Length(length),
+        None => Framing::ToTheEnd,
     })
 }
 
@@ -140,18 +137,18 @@ mod tests {
 
     #[test]
     fn an_answer_says_how_long_it_is() {
-        let check = |headers: &str, body: Body, may_stay: bool| {
+        let check = |headers: &str, body: Framing, may_stay: bool| {
             let head = parsed(&format!("HTTP/1.1 200 OK\r\n{headers}\r\n")).unwrap().unwrap();
             assert_eq!((head.body, head.may_stay), (body, may_stay), "{headers}");
         };
-        check("content-length: 12\r\n", Body::Length(12), true);
-        check("content-length: 12\r\nContent-Length: 12\r\n", Body::Length(12), true);
-        check("content-length: 0\r\n", Body::Ended, true);
-        check("transfer-encoding: gzip, Chunked\r\n", Body::chunked(), true);
-        check("transfer-encoding: gzip\r\nconnection: close\r\n", Body::ToTheEnd, false);
-        check("connection: x, CLOSE\r\n", Body::ToTheEnd, false);
+        check("content-length: 12\r\n", Framing::Length(12), true);
+        check("content-length: 12\r\nContent-Length: 12\r\n", Framing::Length(12), true);
+        check("content-length: 0\r\n", Framing::Ended, true);
+        check("transfer-encoding: gzip, Chunked\r\n", Framing::chunked(), true);
+        check("transfer-encoding: gzip\r\nconnection: close\r\n", Framing::ToTheEnd, false);
+        check("connection: x, CLOSE\r\n", Framing::ToTheEnd, false);
         // The length of one who says both is a lie.
-        check("transfer-encoding: chunked\r\ncontent-length: 5\r\n", Body::chunked(), false);
+        check("transfer-encoding: chunked\r\ncontent-length: 5\r\n", Framing::chunked(), false);
         let old = parsed("HTTP/1.0 200 OK\r\ncontent-length: 1\r\n\r\n").unwrap().unwrap();
         assert!(!old.may_stay);
         let kept = parsed("HTTP/1.0 200 OK\r\ncontent-length: 1\r\nconnection: keep-alive\r\n\r\n").unwrap().unwrap();

@@ -8,7 +8,7 @@
 //! Where a mistake would let one answer be taken for another, RFC 9112 is followed to the letter: lengths that contradict
 //! each other, sizes that are no numbers and bytes behind the end of an answer close the connection.
 
-mod body;
+mod framing;
 mod head;
 
 use std::{
@@ -25,8 +25,9 @@ use super::{
     error::{self, TransportError},
     stream::Stream,
 };
-use body::Body;
-pub(super) use head::{Head, write as write_head, write_header};
+pub use framing::{Chunked, Framing, Misframed, announced};
+pub(super) use head::{Head, write as write_head};
+pub use head::{stays, write_header};
 
 /// How much is read at once of an answer whose length is not known.
 const READ: usize = 16 * 1024;
@@ -44,7 +45,7 @@ const HEAD_MOST: usize = 256 * 1024;
 pub(super) struct Connection {
     stream: Stream,
     read: BytesMut,
-    body: Body,
+    body: Framing,
     /// How much is read at once.
     at_once: usize,
     /// Whether another request may follow behind this answer.
@@ -62,7 +63,7 @@ pub(super) enum Lost {
 
 impl Connection {
     pub(super) fn new(stream: Stream) -> Self {
-        Self { stream, read: BytesMut::new(), body: Body::Ended, at_once: READ, may_stay: true }
+        Self { stream, read: BytesMut::new(), body: Framing::Ended, at_once: READ, may_stay: true }
     }
 
     /// Returns whether nothing has been heard on a connection that waits: what would be heard there is its end.
@@ -84,7 +85,7 @@ impl Connection {
         let n_all: usize = parts.iter().map(|part| part.len()).sum();
         let head = self.head(at_once, sent.err()).await.map_err(Lost::Sent)?;
         self.body = head.body;
-        self.may_stay = head.may_stay && written == n_all && head.body != Body::ToTheEnd;
+        self.may_stay = head.may_stay && written == n_all && head.body != Framing::ToTheEnd;
         Ok(head)
     }
 
@@ -132,25 +133,25 @@ impl Connection {
     /// Returns the next piece of the answer: all that is there, without the marks of its chunks. Nothing at its end.
     pub(super) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, TransportError>> {
         loop {
-            if self.body == Body::Ended {
+            if self.body == Framing::Ended {
                 return Poll::Ready(Ok(None));
             }
-            if let Some(piece) = self.body.take(&mut self.read)? {
+            if let Some(piece) = self.body.take(&mut self.read).map_err(head::protocol)? {
                 if self.at_once == DRIP && self.read.is_empty() && self.read.capacity() > 2 * DRIP {
                     // A thousand answers that come word by word need not hold a large room each.
                     self.read = BytesMut::new();
                 }
                 return Poll::Ready(Ok(Some(piece)));
             }
-            if self.body == Body::Ended {
+            if self.body == Framing::Ended {
                 return Poll::Ready(Ok(None));
             }
             let at_once = self.at_once;
             let n = ready!(self.stream.poll_fill(cx, &mut self.read, at_once)).map_err(|e| error::of_reading(&e))?;
             self.at_once = if n < DRIP { DRIP } else { READ };
             if n == 0 {
-                if self.body == Body::ToTheEnd {
-                    self.body = Body::Ended;
+                if self.body == Framing::ToTheEnd {
+                    self.body = Framing::Ended;
                     return Poll::Ready(Ok(None));
                 }
                 return Poll::Ready(Err(error::cut()));
@@ -160,7 +161,7 @@ impl Connection {
 
     /// Returns the rest of an answer whose length is known and at most `limit`, in one piece that was read into one room.
     pub(super) fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, TransportError>> {
-        let Body::Length(left) = self.body else { return Poll::Ready(Ok(Bytes::new())) };
+        let Framing::Length(left) = self.body else { return Poll::Ready(Ok(Bytes::new())) };
         let left = usize::try_from(left).unwrap_or(usize::MAX);
         while self.read.len() < left {
             // Somebody who announces much and sends little does not get much.
@@ -170,20 +171,20 @@ impl Connection {
                 return Poll::Ready(Err(error::cut()));
             }
         }
-        self.body = Body::Ended;
+        self.body = Framing::Ended;
         Poll::Ready(Ok(self.read.split_to(left).freeze()))
     }
 
     /// Notes that the answer is one to `HEAD`: its headers tell of a body that does not come.
     pub(super) fn has_no_body(&mut self) {
-        self.body = Body::Ended;
+        self.body = Framing::Ended;
     }
 
     /// Returns how long the body is that is still to come, where that was announced.
     pub(super) fn left(&self) -> Option<u64> {
         match self.body {
-            Body::Ended => Some(0),
-            Body::Length(left) => Some(left),
+            Framing::Ended => Some(0),
+            Framing::Length(left) => Some(left),
             _ => None,
         }
     }
@@ -191,7 +192,7 @@ impl Connection {
     /// Returns whether the answer was read to its end and another request may follow.
     pub(super) fn may_be_kept(&self) -> bool {
         // Bytes behind the end would be taken for the next answer.
-        self.body == Body::Ended && self.may_stay && self.read.is_empty()
+        self.body == Framing::Ended && self.may_stay && self.read.is_empty()
     }
 }
 
