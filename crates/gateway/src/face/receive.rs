@@ -29,8 +29,9 @@ pub(super) trait RequestBody: Send {
     /// Returns how long it is, where that was announced and nothing of it was taken.
     fn announced(&self) -> Option<u64>;
 
-    /// Takes the next piece of it; nothing at its end.
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Incomplete>>>;
+    /// Puts what comes next behind what `body` holds, which is all that came before; returns whether that was something
+    /// and not the end.
+    fn poll_more(&mut self, cx: &mut Context<'_>, body: &mut BytesMut) -> Poll<Result<bool, Incomplete>>;
 }
 
 /// The rest of a body will not come.
@@ -42,18 +43,24 @@ impl RequestBody for Incoming {
         if self.is_end_stream() { Some(0) } else { self.size_hint().exact() }
     }
 
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Incomplete>>> {
+    fn poll_more(&mut self, cx: &mut Context<'_>, body: &mut BytesMut) -> Poll<Result<bool, Incomplete>> {
         loop {
-            return match ready!(Pin::new(&mut *self).poll_frame(cx)) {
-                None => Poll::Ready(None),
-                Some(Err(_)) => Poll::Ready(Some(Err(Incomplete))),
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(piece) => Poll::Ready(Some(Ok(piece))),
-                    // What stands behind it.
-                    Err(_) => continue,
-                },
-            };
+            let Some(frame) = ready!(Pin::new(&mut *self).poll_frame(cx)) else { return Poll::Ready(Ok(false)) };
+            // What stands behind it is passed over.
+            if let Ok(piece) = frame.map_err(|_| Incomplete)?.into_data() {
+                put(body, piece);
+                return Poll::Ready(Ok(true));
+            }
         }
+    }
+}
+
+/// Puts a piece behind the others. The first one, which most often is all, is taken as it is.
+pub(super) fn put(body: &mut BytesMut, piece: Bytes) {
+    match piece.try_into_mut() {
+        Ok(piece) if body.is_empty() => *body = piece,
+        Ok(piece) => body.extend_from_slice(&piece),
+        Err(piece) => body.extend_from_slice(&piece),
     }
 }
 
@@ -113,38 +120,28 @@ async fn read(
     clock: Clock,
     mut growing: Option<&mut Held>,
 ) -> Result<Bytes, Problem> {
-    let announced = body.announced().and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
-    // Short requests come in one piece, which is taken as it is; of a long one every byte is copied once.
-    let (mut first, mut joined) = (Bytes::new(), BytesMut::new());
+    let mut all = BytesMut::new();
     loop {
-        let n_came = first.len() + joined.len();
-        let next = poll_fn(|cx| body.poll_piece(cx));
-        let Some(piece) = timeout_at(clock.due(n_came), next).await.map_err(|_| too_slow(clock.limit))? else { break };
-        let piece = piece.map_err(|Incomplete| {
+        let due = clock.due(all.len());
+        let more = poll_fn(|cx| body.poll_more(cx, &mut all));
+        let more = timeout_at(due, more).await.map_err(|_| too_slow(clock.limit))?;
+        let is_more = more.map_err(|Incomplete| {
             let message = "the request ended before its body was complete, or its chunks are none";
             Problem::new(StatusCode::BAD_REQUEST, "incomplete_request", message)
         })?;
-        let n_here = n_came + piece.len();
-        if n_here as u64 > limit {
+        if !is_more {
+            return Ok(all.freeze());
+        }
+        let n_here = all.len() as u64;
+        if n_here > limit {
             return Err(too_long(limit));
         }
         if let Some(held) = &mut growing
-            && n_here as u64 > held.n_bytes()
+            && n_here > held.n_bytes()
         {
-            let n_here = n_here as u64;
             held.grow((2 * n_here).min(limit)).or_else(|_| held.grow(n_here)).map_err(full)?;
         }
-        if n_came == 0 {
-            first = piece;
-            continue;
-        }
-        if joined.is_empty() {
-            joined.reserve(announced.max(n_here));
-            joined.extend_from_slice(&std::mem::take(&mut first));
-        }
-        joined.extend_from_slice(&piece);
     }
-    Ok(if joined.is_empty() { first } else { joined.freeze() })
 }
 
 fn too_long(limit: u64) -> Problem {

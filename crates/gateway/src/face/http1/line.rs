@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 use provider::transport::Framing;
 use tokio::{
     io::AsyncReadExt,
@@ -20,7 +20,7 @@ use super::{
         ending::Ending,
         patient::waited,
         problem::Problem,
-        receive::{Incomplete, RequestBody},
+        receive::{Incomplete, RequestBody, put},
     },
     LINGER,
     head::{self, Head},
@@ -29,8 +29,10 @@ use super::{
 
 /// After how long a connection on which nothing is asked gives back all but its socket.
 const IDLE: Duration = Duration::from_secs(1);
-/// How much is read at once, at first and of a long body.
-const READ: [usize; 2] = [4 * 1024, 64 * 1024];
+/// How much is read at once.
+const READ: usize = 4 * 1024;
+/// How much is read at once of a body whose length is not known.
+const READ_CHUNKS: usize = 16 * 1024;
 /// What a client is told that waits with its body.
 const GO_ON: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -113,7 +115,7 @@ impl Line {
                 }
                 self.n_looked = self.read.len();
             }
-            match self.poll_fill(cx, READ[0]) {
+            match self.poll_fill(cx, READ) {
                 Poll::Ready(Ok(1..)) => {}
                 Poll::Ready(_) => return Poll::Ready(Err(Silence::Closed)),
                 Poll::Pending => break,
@@ -144,7 +146,7 @@ impl Line {
     /// Ends when the client hangs up. What it asks meanwhile is kept for later.
     pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.read.len() < head::MOST {
-            match ready!(self.poll_fill(cx, READ[0])) {
+            match ready!(self.poll_fill(cx, READ)) {
                 Ok(1..) => {}
                 _ => return Poll::Ready(()),
             }
@@ -172,31 +174,44 @@ impl RequestBody for Body<'_> {
         }
     }
 
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Incomplete>>> {
+    fn poll_more(&mut self, cx: &mut Context<'_>, body: &mut BytesMut) -> Poll<Result<bool, Incomplete>> {
         let line = &mut *self.0;
         loop {
-            match line.framing.take(&mut line.read) {
-                Ok(Some(piece)) => return Poll::Ready(Some(Ok(piece))),
-                Ok(None) => {}
-                Err(_) => return Poll::Ready(Some(Err(Incomplete))),
+            if let Some(piece) = line.framing.take(&mut line.read).map_err(|_| Incomplete)? {
+                put(body, piece);
+                return Poll::Ready(Ok(true));
             }
             if line.framing == Framing::Ended {
-                return Poll::Ready(None);
+                return Poll::Ready(Ok(false));
             }
             if std::mem::take(&mut line.owes_word) {
                 line.out.text(GO_ON);
             }
-            if line.out.n_bytes() > 0 && ready!(line.out.poll_write(cx, &mut line.stream)).is_err() {
-                return Poll::Ready(Some(Err(Incomplete)));
+            if line.out.n_bytes() > 0 {
+                ready!(line.out.poll_write(cx, &mut line.stream)).map_err(|_| Incomplete)?;
             }
-            let left = match line.framing {
-                Framing::Length(left) => usize::try_from(left).unwrap_or(usize::MAX),
-                _ => READ[1],
+            let filled = match &mut line.framing {
+                // Where it will end is known, so it is read to where it shall stand.
+                Framing::Length(left) => {
+                    ready!(line.stream.poll_read_ready(cx)).map_err(|_| Incomplete)?;
+                    let n_left = usize::try_from(*left).unwrap_or(usize::MAX);
+                    body.reserve(n_left);
+                    let filled = ready!(pin!(line.stream.read_buf(&mut body.limit(n_left))).poll(cx));
+                    *left -= *filled.as_ref().unwrap_or(&0) as u64;
+                    if *left == 0 {
+                        line.framing = Framing::Ended;
+                    }
+                    filled
+                }
+                _ => match ready!(line.poll_fill(cx, READ_CHUNKS)) {
+                    Ok(1..) => continue,
+                    ended => ended,
+                },
             };
-            match ready!(line.poll_fill(cx, left.clamp(READ[0], READ[1]))) {
-                Ok(1..) => {}
-                _ => return Poll::Ready(Some(Err(Incomplete))),
-            }
+            return Poll::Ready(match filled {
+                Ok(1..) => Ok(true),
+                _ => Err(Incomplete),
+            });
         }
     }
 }

@@ -33,8 +33,6 @@ pub use head::{stays, write_header};
 const READ: usize = 16 * 1024;
 /// How much is read at once of an answer that comes in drips.
 const DRIP: usize = 2 * 1024;
-/// How much room is made at once for an answer whose length is known.
-const READ_MOST: usize = 1 << 20;
 /// How many parts of a request are given to the system at once.
 const N_SLICES: usize = 16;
 /// The longest head of an answer.
@@ -164,8 +162,9 @@ impl Connection {
         let Framing::Length(left) = self.body else { return Poll::Ready(Ok(Bytes::new())) };
         let left = usize::try_from(left).unwrap_or(usize::MAX);
         while self.read.len() < left {
-            // Somebody who announces much and sends little does not get much.
-            let room = (left - self.read.len()).min(READ_MOST);
+            // All of it at once: growing would hold it twice while it is moved. The system gives what is written to, so
+            // somebody who announces much and sends little does not get much.
+            let room = left - self.read.len();
             let n = ready!(self.stream.poll_fill(cx, &mut self.read, room)).map_err(|e| error::of_reading(&e))?;
             if n == 0 {
                 return Poll::Ready(Err(error::cut()));
