@@ -32,7 +32,7 @@ pub(crate) const DENY: CargoTool = CargoTool { name: "cargo-deny", version: "0.2
 pub(crate) const SHEAR: CargoTool = CargoTool { name: "cargo-shear", version: "1.14.0" };
 
 /// The clients that judge our servers and the peers that benchmarks compare with.
-const PYTHON: [&str; 2] = ["aiohttp==3.14.5", "openai==3.52.0"];
+const PYTHON: [&str; 3] = ["aiohttp==3.14.5", "openai==3.52.0", "openpyxl==3.1.5"];
 
 /// The client that judges our gateway, and what it describes schemas with.
 const NODE: [&str; 2] = ["openai@6.49.0", "zod@4.6.7"];
@@ -78,7 +78,7 @@ impl Tools {
             println!("no prebuilt tools: {error:#}");
         }
         if let Err(error) = tools.environment("python", &PYTHON.map(str::to_owned)) {
-            let why = error.context(format!("cannot install {} into target/tools/python", PYTHON.join(" and ")));
+            let why = error.context(format!("cannot install {} into target/tools/python", PYTHON.join(", ")));
             tools.miss("python3 with its packages", &why, "the tests against the OpenAI SDK");
         }
         if let Err(error) = tools.environment("schemathesis", &[SCHEMATHESIS.to_owned()]) {

@@ -12,8 +12,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    ByteSize, FileSink, FileSource, Label, Place, SinkPlaces,
+    ByteSize, Compression, FileSink, FileSource, Label, Place, SinkPlaces,
     csv::{self, Declared, RowsFormat, RowsLayout},
+    excel::{self, Chosen, SheetFormat, SheetLayout},
     file::Stored,
     json::{self as array, ItemsFormat, ItemsLayout},
     jsonl::{self, LinesFormat, LinesLayout},
@@ -40,6 +41,8 @@ pub enum SourceConfig {
     Tsv(csv::TsvSourceConfig),
     /// A JSON file: one array of objects.
     Json(array::SourceConfig),
+    /// An Excel workbook: one row of a sheet a record.
+    Excel(excel::SourceConfig),
 }
 
 /// Where outcomes are written: a file of one format.
@@ -55,6 +58,8 @@ pub enum SinkConfig {
     Tsv(csv::TsvSinkConfig),
     /// A JSON file: an array of the source's records with the new fields behind their own.
     Json(array::SinkConfig),
+    /// An Excel workbook: the one that was read, with the new fields in columns of its sheet.
+    Excel(excel::SinkConfig),
 }
 
 /// Something that only the values of several options tell to be wrong: the option, and what it is.
@@ -66,7 +71,8 @@ pub struct Mistake {
     pub message: String,
 }
 
-/// Evaluates an expression with the options of whatever format it is; they are called the same in all of them.
+/// Evaluates an expression with the options of whatever format it is; they are called the same in all of them. What formats
+/// of text have, workbooks do not: for them the value behind `else`.
 macro_rules! each {
     ($config:expr, $options:ident => $value:expr) => {
         match $config {
@@ -74,6 +80,16 @@ macro_rules! each {
             Self::Csv($options) => $value,
             Self::Tsv($options) => $value,
             Self::Json($options) => $value,
+            Self::Excel($options) => $value,
+        }
+    };
+    ($config:expr, $options:ident => $value:expr, else $other:expr) => {
+        match $config {
+            Self::Jsonl($options) => $value,
+            Self::Csv($options) => $value,
+            Self::Tsv($options) => $value,
+            Self::Json($options) => $value,
+            Self::Excel(_) => $other,
         }
     };
 }
@@ -87,6 +103,7 @@ impl SourceConfig {
             Self::Csv(_) => "csv",
             Self::Tsv(_) => "tsv",
             Self::Json(_) => "json",
+            Self::Excel(_) => "excel",
         }
     }
 
@@ -111,9 +128,13 @@ impl SourceConfig {
     /// Returns the options that decide which records there are and what they hold, by name; `null` where unset.
     #[must_use]
     pub fn identity(&self) -> Vec<(&'static str, Value)> {
-        let (path, encoding) = each!(self, options => (options.path.display().to_string(), &options.encoding));
+        let path = self.path().display().to_string();
+        let encoding = each!(self, options => options.encoding.as_ref(), else None);
         let mut identity = vec![("path", json!(path)), ("key", json!(self.key())), ("encoding", json!(encoding))];
         match self {
+            Self::Excel(excel::SourceConfig { sheet, header_row, .. }) => {
+                identity.extend([("sheet", json!(sheet)), ("header_row", json!(header_row))]);
+            }
             Self::Jsonl(_) | Self::Json(_) => {}
             Self::Csv(csv::SourceConfig { delimiter, quote, header, .. }) => {
                 identity.extend([("delimiter", json!(delimiter)), ("quote", json!(quote)), ("header", json!(header))]);
@@ -128,10 +149,15 @@ impl SourceConfig {
     /// Returns what is wrong with the options.
     #[must_use]
     pub fn mistakes(&self) -> Vec<Mistake> {
-        let encoding = each!(self, options => options.encoding.as_ref());
+        let encoding = each!(self, options => options.encoding.as_ref(), else None);
         let mut mistakes: Vec<Mistake> = wrong_label(encoding).into_iter().collect();
         match self {
             Self::Jsonl(_) | Self::Json(_) => {}
+            Self::Excel(excel::SourceConfig { sheet, header_row, .. }) => {
+                let of_nothing = |option| Mistake { option, message: "it counts from 1".to_owned() };
+                mistakes.extend((*header_row == Some(0)).then(|| of_nothing("header_row")));
+                mistakes.extend((*sheet == Some(excel::SheetName::Number(0))).then(|| of_nothing("sheet")));
+            }
             Self::Csv(csv::SourceConfig { delimiter, quote, .. }) => {
                 mistakes.extend(same(delimiter.map(|one| one.0), *quote));
             }
@@ -146,13 +172,14 @@ impl SourceConfig {
     /// # Errors
     /// Where there is a mistake among the options.
     pub fn source(&self, place: Place, step: StepNumber, forbidden: Vec<String>) -> Result<FileSource, SourceError> {
-        let (label, compression) = each!(self, options => (options.encoding.as_ref(), options.compression));
+        let (label, compression) = each!(self, options => (options.encoding.as_ref(), options.compression), else (None, Some(Compression::None)));
         let encoding = label.map(Label::encoding).transpose().map_err(SourceError)?;
         let max = match self {
             Self::Jsonl(options) => options.max_line,
             Self::Csv(options) => options.max_record,
             Self::Tsv(options) => options.max_record,
             Self::Json(options) => options.max_record,
+            Self::Excel(options) => options.max_record,
         };
         let settings = Settings {
             key: self.key().map(str::to_owned),
@@ -166,6 +193,10 @@ impl SourceConfig {
         Ok(match self {
             Self::Jsonl(_) => FileSource::new(LinesFormat { encoding }, settings, place, step, forbidden),
             Self::Json(_) => FileSource::new(ItemsFormat { encoding }, settings, place, step, forbidden),
+            Self::Excel(excel::SourceConfig { sheet, header_row, .. }) => {
+                let chosen = Chosen { sheet: sheet.clone(), header_row: *header_row };
+                FileSource::new(SheetFormat::new(chosen), settings, place, step, forbidden)
+            }
             Self::Csv(csv::SourceConfig { delimiter, quote, header, .. }) => {
                 let format = rows(delimiter.map(|one| one.0), *quote, *header);
                 FileSource::new(format, settings, place, step, forbidden)
@@ -186,6 +217,7 @@ impl SinkConfig {
             Self::Csv(_) => "csv",
             Self::Tsv(_) => "tsv",
             Self::Json(_) => "json",
+            Self::Excel(_) => "excel",
         }
     }
 
@@ -223,10 +255,10 @@ impl SinkConfig {
     /// Returns what is wrong with the options.
     #[must_use]
     pub fn mistakes(&self) -> Vec<Mistake> {
-        let encoding = each!(self, options => options.encoding.as_ref());
+        let encoding = each!(self, options => options.encoding.as_ref(), else None);
         let mut mistakes: Vec<Mistake> = wrong_label(encoding).into_iter().collect();
         let bom = match self {
-            Self::Jsonl(_) | Self::Json(_) => None,
+            Self::Jsonl(_) | Self::Json(_) | Self::Excel(_) => None,
             Self::Csv(csv::SinkConfig { delimiter, quote, bom, .. }) => {
                 mistakes.extend(same(delimiter.map(|one| one.0), *quote));
                 *bom
@@ -259,7 +291,7 @@ impl SinkConfig {
         run: &str,
         source: &FileSource,
     ) -> Result<FileSink, SinkError> {
-        let (label, compression) = each!(self, options => (options.encoding.as_ref(), options.compression));
+        let (label, compression) = each!(self, options => (options.encoding.as_ref(), options.compression), else (None, Some(Compression::None)));
         let encoding = label.map(Label::encoding).transpose().map_err(SinkError::new)?.unwrap_or(UTF_8);
         let (storing, naming) = (Storing { compression, encoding }, self.naming());
         let rows = |delimiter, quote: Option<csv::Quote>, bom| RowsLayout {
@@ -270,6 +302,7 @@ impl SinkConfig {
         match self {
             Self::Jsonl(_) => FileSink::new(LinesLayout, storing, &naming, places, fields, run, source),
             Self::Json(_) => FileSink::new(ItemsLayout, storing, &naming, places, fields, run, source),
+            Self::Excel(_) => FileSink::new(SheetLayout, storing, &naming, places, fields, run, source),
             Self::Csv(csv::SinkConfig { delimiter, quote, bom, .. }) => {
                 let layout = rows(delimiter.map(|one| one.0), *quote, *bom);
                 FileSink::new(layout, storing, &naming, places, fields, run, source)

@@ -33,6 +33,7 @@
 
 mod config;
 pub mod csv;
+pub mod excel;
 mod file;
 pub mod json;
 pub mod jsonl;

@@ -99,9 +99,15 @@ pub(super) fn push_cell(text: &[u8], dialect: Dialect, out: &mut Vec<u8>) -> Res
 }
 
 /// Appends bytes as a JSON string. What is not UTF-8 stays what it is.
-pub(super) fn push_json(text: &[u8], out: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
+pub(crate) fn push_json(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
+    push_json_inside(text, out);
+    out.push(b'"');
+}
+
+/// Appends bytes as the inside of a JSON string.
+pub(crate) fn push_json_inside(text: &[u8], out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut copied = 0;
     for (at, &byte) in text.iter().enumerate() {
         if byte >= 0x20 && byte != b'"' && byte != b'\\' {
@@ -126,5 +132,4 @@ pub(super) fn push_json(text: &[u8], out: &mut Vec<u8>) {
         }
     }
     out.extend_from_slice(&text[copied..]);
-    out.push(b'"');
 }

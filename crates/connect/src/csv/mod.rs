@@ -24,6 +24,7 @@ mod spool;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use cells::{push_json, push_json_inside};
 pub use config::{Delimiter, Quote, SinkConfig, SourceConfig, TsvSinkConfig, TsvSourceConfig};
 pub(crate) use dialect::{Declared, Dialect};
 pub(crate) use head::Heading;

@@ -102,6 +102,11 @@ impl Aside {
         self.encode(text, Some(escape))
     }
 
+    /// Adds bytes that are no text.
+    pub(crate) fn add_bytes(&mut self, bytes: &[u8]) -> Result<(), SinkError> {
+        self.raw(bytes)
+    }
+
     /// Counts what was added as one more record.
     pub(crate) fn count_record(&mut self) {
         self.n_records += 1;

@@ -9,7 +9,7 @@ use domain::ports::SourceError;
 use encoding_rs::UTF_8;
 
 use super::{
-    Compression, Part, cannot,
+    Compression, Part, Place, cannot,
     encoding::{Transcoded, of_mark},
 };
 
@@ -134,6 +134,22 @@ fn pass_over(reader: &mut dyn Read, n: u64) -> io::Result<Option<Option<u8>>> {
 }
 
 impl Reader {
+    /// Reads what `inner` yields behind its first `offset` bytes, of the file at `place`.
+    pub(crate) fn from_offset(
+        mut inner: Box<dyn Read + Send>,
+        offset: u64,
+        place: &Place,
+    ) -> Result<Self, SourceError> {
+        let passed = pass_over(&mut inner, offset).map_err(|error| SourceError(cannot("read", place, &error)))?;
+        if passed.is_none() {
+            return Err(SourceError(format!(
+                "`{}` became shorter: it has less than {offset} bytes of text",
+                place.name
+            )));
+        }
+        Ok(Self::Decoded { ahead: Vec::new(), rest: inner })
+    }
+
     /// Returns up to `n` of the next bytes, which stay to be read.
     pub(crate) fn peek(&mut self, n: u64) -> io::Result<Vec<u8>> {
         let mut next = Vec::new();

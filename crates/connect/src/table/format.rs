@@ -1,10 +1,13 @@
 //! What a file format says about itself, for reading.
 
+use std::sync::Arc;
+
 use domain::{Record, SkipReason, ports::SourceError};
 
 use super::{Shape, Words, cut::About};
 use crate::{
     csv::Heading,
+    excel::Sheet,
     file::{Opened, Part, Reader},
 };
 
@@ -43,6 +46,11 @@ pub(crate) trait Format: Send + Sync + 'static {
     /// Where they cannot be read, or differ so that their rows cannot stand in one table.
     fn heading(&self, _parts: &[Part]) -> Result<Option<Heading>, SourceError> {
         Ok(None)
+    }
+
+    /// Returns the sheet that a part is, where this is the format of workbooks.
+    fn sheet(&self, _part: &Part) -> Option<Result<Arc<Sheet>, SourceError>> {
+        None
     }
 
     /// Returns a record as JSON text, to be looked into.

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     ByteSize, Place,
     csv::Heading,
+    excel::Sheet,
     file::{self, Files, Part, Stored},
 };
 
@@ -24,6 +25,9 @@ pub(crate) struct Settings {
     pub(crate) max: ByteSize,
     pub(crate) stored: Stored,
 }
+
+/// A sheet, and where its workbook is.
+pub(crate) type PlacedSheet = (Place, Arc<Sheet>);
 
 /// Files of one format as a source.
 ///
@@ -110,6 +114,13 @@ impl FileSource {
         self.files.parts().is_ok_and(|parts| parts.iter().all(|part| self.table.check(part).is_ok()))
     }
 
+    /// Returns the sheets that its parts are, with the places of their workbooks; nothing where they are none.
+    pub(crate) fn sheets(&self) -> Result<Option<Vec<PlacedSheet>>, SourceError> {
+        let parts = self.files.parts()?;
+        let sheets = parts.iter().map(|part| Some(self.table.sheet(part)?.map(|sheet| (part.place.clone(), sheet))));
+        sheets.collect::<Option<Result<_, _>>>().transpose()
+    }
+
     /// Returns what heads the tables that it reads, where they are tables of rows.
     pub(crate) fn heading(&self) -> Result<Option<Heading>, SourceError> {
         self.table.heading(&self.files.parts()?)
@@ -171,6 +182,7 @@ trait Table: Send + Sync {
     fn check(&self, part: &Part) -> Result<(), SourceError>;
     fn continued(&self, part: &Part, old_length: u64) -> Result<Option<String>, SourceError>;
     fn heading(&self, parts: &[Part]) -> Result<Option<Heading>, SourceError>;
+    fn sheet(&self, part: &Part) -> Option<Result<Arc<Sheet>, SourceError>>;
     fn inspect<'r>(&self, record: &'r Record) -> Result<&'r str, (SkipReason, String)>;
     fn is_empty_missing(&self) -> bool;
     fn first(&self, parts: &[Part], step: StepNumber, max: ByteSize) -> Result<Option<Record>, SourceError>;
@@ -202,6 +214,10 @@ impl<F: Format> Table for Of<F> {
 
     fn heading(&self, parts: &[Part]) -> Result<Option<Heading>, SourceError> {
         self.0.heading(parts)
+    }
+
+    fn sheet(&self, part: &Part) -> Option<Result<Arc<Sheet>, SourceError>> {
+        self.0.sheet(part)
     }
 
     fn inspect<'r>(&self, record: &'r Record) -> Result<&'r str, (SkipReason, String)> {
