@@ -30,7 +30,8 @@ const WIDE: [(char, &str); 14] = [
 ];
 
 /// Names that other tools give, and ours.
-const SYNONYMS: [(&str, &str); 56] = [
+const SYNONYMS: [(&str, &str); 57] = [
+    ("xlsx", "excel"),
     ("apikey", "key"),
     ("token", "key"),
     ("secret", "key"),
@@ -209,8 +210,8 @@ pub(super) fn elsewhere(name: &str, names: &[&str]) -> Option<String> {
     if PARAMETERS.contains(&name) && names.contains(&"parameters") {
         return Some(format!("write `parameters: {{ {name}: ... }}`"));
     }
-    if matches!(name, "excel" | "xlsx" | "xls") && names.contains(&"csv") {
-        return Some("Excel files are not read yet; save the sheet as CSV, and write `csv: { path: ... }`".to_owned());
+    if name == "xls" && names.contains(&"excel") {
+        return Some("save the workbook as .xlsx, and write `excel: { path: ... }`".to_owned());
     }
     None
 }

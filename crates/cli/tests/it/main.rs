@@ -22,3 +22,4 @@ mod seeing;
 mod their_models;
 mod top;
 mod words;
+mod workbooks;

@@ -59,6 +59,6 @@ fn a_name_that_other_tools_give_is_understood() {
         assert_eq!(synonym(theirs, names), ours, "{theirs}");
     }
     assert!(elsewhere("temperature", &["parameters"]).is_some_and(|help| help.contains("parameters: { temperature:")));
-    assert!(elsewhere("xlsx", &["jsonl", "csv"]).is_some_and(|help| help.contains("CSV")));
+    assert!(elsewhere("xls", &["jsonl", "excel"]).is_some_and(|help| help.contains(".xlsx")));
     assert_eq!(elsewhere("temperature", &["path"]), None);
 }

@@ -20,7 +20,7 @@ pub(super) fn of_lines(path: &Path) -> Option<(String, &'static str)> {
         [b'P', b'K', 3, 4, ..] | [0xd0, 0xcf, 0x11, 0xe0, ..] => {
             return Some((
                 format!("`{name}` is an Excel file (or an archive)"),
-                "save the sheet as CSV, and read it with `csv:`",
+                "read it with `excel:` in place of `jsonl:`",
             ));
         }
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
