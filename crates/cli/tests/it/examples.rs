@@ -215,7 +215,12 @@ fn check_with_what_it_names(story: &mut Story, arguments: &[&str]) -> Ran {
             let message = mistake["message"].as_str().unwrap_or_default();
             let Some(name) = quoted(message) else { continue };
             if message.starts_with("cannot read `") && !story.has(name) {
-                story.write(name, records(1));
+                if name.ends_with(".xlsx") {
+                    let workbook = repository().join("examples/workbook/tickets.xlsx");
+                    story.write(name, fs::read(workbook).expect("it is an example"));
+                } else {
+                    story.write(name, records(1));
+                }
             } else if message.starts_with("the models file knows no model") && names.insert(name.to_owned()) {
                 story.write("models.yaml", simulated(&names));
             } else if message.starts_with("the environment variable `") {

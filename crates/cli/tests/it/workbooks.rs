@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use simulate::Script;
 
 use crate::story::{Pipeline, Story, finish, records, slow};
@@ -47,7 +47,8 @@ fn answers(story: &Story, before: &str, after: &str, columns: [&str; 2]) -> Vec<
     let told = python(story, "compare.py", &[before, after, "数据", columns[0], columns[1]]).expect("it ran before");
     let told: Value = serde_json::from_str(&told).expect("it prints JSON");
     assert_eq!(told["differences"], Value::Array(Vec::new()));
-    assert_eq!(told["changed"], serde_json::json!(["xl/worksheets/sheet3.xml"]));
+    // The same answers make the same sheet.
+    assert!([json!([]), json!(["xl/worksheets/sheet3.xml"])].contains(&told["changed"]), "{}", told["changed"]);
     serde_json::from_value(told["answers"].clone()).expect("they are a label and a number each")
 }
 
