@@ -58,7 +58,7 @@ pub enum SinkConfig {
     Tsv(csv::TsvSinkConfig),
     /// A JSON file: an array of the source's records with the new fields behind their own.
     Json(array::SinkConfig),
-    /// An Excel workbook: the one that was read, with the new fields in columns of its sheet.
+    /// An Excel workbook: the one that was read, with the new fields in columns of its sheet; or a new one.
     Excel(excel::SinkConfig),
 }
 

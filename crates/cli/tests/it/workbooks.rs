@@ -117,9 +117,24 @@ fn a_workbook_becomes_any_other_table() {
         csv.contains("\n00001,+8613800000000,\"message 1 & <b>, 你好\nsecond line\",0.1,2024-03-01T13:05:00,false,,"),
         "{csv}"
     );
-    // Answers go into a workbook where there is one to put them into.
-    story.write("pipeline.yaml", pipeline("jsonl: { path: in.jsonl }", "excel: { path: out/labels.xlsx }"));
-    story.tidemill(["check", "pipeline.yaml"]).says(2, &["answers go into a workbook where the records come from one"]);
+    // And any other table a workbook, which is read as what was written.
+    story.write(
+        "pipeline.yaml",
+        pipeline("csv: { path: out/labels.csv }", "excel: { path: out/new.xlsx, overwrite: true }"),
+    );
+    story.run([]).says(0, &["3 succeeded"]);
+    let source = "excel: { path: out/new.xlsx }";
+    story.write("pipeline.yaml", pipeline(source, "csv: { path: out/again.csv, overwrite: true }"));
+    story.run([]).says(0, &["3 succeeded"]);
+    assert_eq!(story.text("out/again.csv"), csv);
+    // Who else reads them finds the same.
+    let script = "import openpyxl, sys; print([[c.value for c in r] for r in openpyxl.load_workbook('out/new.xlsx').active.rows][1][:3])";
+    std::fs::write(story.path("show.py"), script).expect("a file can be written");
+    let shown = python(&story, story.path("show.py").to_str().expect("it is text"), &[]);
+    assert_eq!(
+        shown.as_deref().map(str::trim),
+        Some("['00001', '+8613800000000', 'message 1 & <b>, 你好\\nsecond line']")
+    );
     story.write("pipeline.yaml", pipeline("excel: { path: in.xlsx, sheet: 3 }", "excel: { path: in.xlsx }"));
     story.tidemill(["check", "pipeline.yaml"]).says(2, &["cannot be written in place"]);
 }

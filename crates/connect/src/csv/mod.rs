@@ -20,7 +20,6 @@ mod head;
 mod rows;
 mod sink;
 mod source;
-mod spool;
 #[cfg(test)]
 mod tests;
 

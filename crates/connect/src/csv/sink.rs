@@ -7,11 +7,10 @@ use serde_json::value::RawValue;
 use super::{
     Declared, Dialect, Heading,
     cells::{Cells, NeedsQuote, push_cell, text_of},
-    spool::SpoolPen,
 };
 use crate::{
     file::{Aside, BOM},
-    table::{Composer, FileSource, Layout, Pen, PenError},
+    table::{Composer, FileSource, Layout, Pen, PenError, RowsPen, SpoolPen},
 };
 
 /// Records as rows.
@@ -42,9 +41,10 @@ impl Layout for RowsLayout {
         let Some(heading) = source.heading().map_err(|error| SinkError::new(error.0))? else {
             self.mark(false, out)?;
             let usual = Dialect { delimiter: b',', quote: Some(b'"') };
-            return Ok(Box::new(SpoolPen::new(composer.clone(), self.dialect(usual), out)?));
+            let rows = NewRows { dialect: self.dialect(usual), line: Vec::new() };
+            return Ok(Box::new(SpoolPen::new(composer.clone(), rows, out)?));
         };
-        let pen = RowsPen {
+        let pen = TablePen {
             dialect: self.dialect(heading.dialect),
             places: places_of(composer, &heading)?,
             composer: composer.clone(),
@@ -92,7 +92,7 @@ fn places_of(composer: &Composer, heading: &Heading) -> Result<Vec<Option<usize>
 }
 
 /// Writes rows that were read as rows.
-struct RowsPen {
+struct TablePen {
     composer: Composer,
     heading: Heading,
     /// What is written in; the heading has what was read in.
@@ -104,7 +104,7 @@ struct RowsPen {
     line: Vec<u8>,
 }
 
-impl RowsPen {
+impl TablePen {
     fn head(&self, out: &mut Aside) -> Result<(), PenError> {
         let Heading { names, header, line_end, .. } = &self.heading;
         // Rows without a header stay without one; where there is not even a row, the new names are all there is.
@@ -164,7 +164,7 @@ impl RowsPen {
     }
 }
 
-impl Pen for RowsPen {
+impl Pen for TablePen {
     fn write(&mut self, record: &Record, output: &RawValue, out: &mut Aside) -> Result<(), PenError> {
         let Some(row) = &record.row else {
             return Err(PenError::Record("it was not read as a row".to_owned()));
@@ -207,8 +207,44 @@ impl Pen for RowsPen {
     }
 }
 
+/// Writes rows of records that were not read as rows.
+struct NewRows {
+    dialect: Dialect,
+    line: Vec<u8>,
+}
+
+impl RowsPen for NewRows {
+    fn head(&mut self, names: &[String], _: u64, _: u64, out: &mut Aside) -> Result<(), PenError> {
+        self.line.clear();
+        for (i, name) in names.iter().enumerate() {
+            if i > 0 {
+                self.line.push(self.dialect.delimiter);
+            }
+            push_cell(name.as_bytes(), self.dialect, &mut self.line).map_err(|error| needs_quote(&error, name))?;
+        }
+        if names.is_empty() {
+            return Ok(());
+        }
+        end_row(&mut self.line, self.dialect, b"\n");
+        Ok(out.add(&self.line)?)
+    }
+
+    fn row(&mut self, names: &[String], values: &[Option<&RawValue>], out: &mut Aside) -> Result<(), PenError> {
+        self.line.clear();
+        for (i, value) in values.iter().enumerate() {
+            if i > 0 {
+                self.line.push(self.dialect.delimiter);
+            }
+            let pushed = value.map_or(Ok(()), |value| push_value(value, self.dialect, &mut self.line));
+            pushed.map_err(|error| needs_quote(&error, &names[i]))?;
+        }
+        end_row(&mut self.line, self.dialect, b"\n");
+        Ok(out.add(&self.line)?)
+    }
+}
+
 /// Ends a row. One of a single empty cell would be no row.
-pub(super) fn end_row(line: &mut Vec<u8>, dialect: Dialect, line_end: &[u8]) {
+fn end_row(line: &mut Vec<u8>, dialect: Dialect, line_end: &[u8]) {
     if let (true, Some(quote)) = (line.is_empty(), dialect.quote) {
         line.extend_from_slice(&[quote, quote]);
     }
@@ -216,7 +252,7 @@ pub(super) fn end_row(line: &mut Vec<u8>, dialect: Dialect, line_end: &[u8]) {
 }
 
 /// Appends a value as a cell: nothing for `null`, text as it is, and of whatever else the JSON text.
-pub(super) fn push_value(value: &RawValue, dialect: Dialect, out: &mut Vec<u8>) -> Result<(), NeedsQuote> {
+fn push_value(value: &RawValue, dialect: Dialect, out: &mut Vec<u8>) -> Result<(), NeedsQuote> {
     let text = value.get();
     match text.as_bytes().first() {
         Some(b'n') => Ok(()),
@@ -235,7 +271,7 @@ pub(super) fn push_value(value: &RawValue, dialect: Dialect, out: &mut Vec<u8>) 
 }
 
 /// Says of a column that one of its cells cannot be written.
-pub(super) fn needs_quote(_: &NeedsQuote, column: &str) -> PenError {
+fn needs_quote(_: &NeedsQuote, column: &str) -> PenError {
     PenError::Record(format!(
         "the cell of column `{column}` holds the delimiter or a line end, which no file can hold with `quote: none`; \
          name a quote, or write to `jsonl`"

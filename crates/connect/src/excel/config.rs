@@ -37,7 +37,7 @@ pub enum SheetName {
     Name(String),
 }
 
-/// A workbook to write: the workbook that was read, with the answers in new columns of its sheet.
+/// A workbook to write: the workbook that was read, with the answers in new columns of its sheet; or a new one.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "ExcelSink")]

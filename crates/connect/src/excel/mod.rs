@@ -13,11 +13,15 @@
 //! A record's `bytes` is a JSON object of all that; its `row` is what stood in the sheet.
 //!
 //! **Out** (`sink`). A sheet that was read is written with new cells behind the others, in new columns or with `overwrite` in
-//! old ones, whose look they keep; rows that are no records or did not succeed stay as they are.
+//! old ones, whose look they keep; rows that are no records or did not succeed stay as they are. Records of other sources get a
+//! new workbook (`fresh`) with the columns that any of them has.
 
 mod cells;
 mod config;
+mod content;
+mod copy;
 mod dates;
+mod fresh;
 mod head;
 mod package;
 mod row;

@@ -1,39 +1,31 @@
-//! Writing: the workbook that was read, with new cells in its sheet.
+//! Writing: the workbook that was read, with new cells in its sheet; or a new one (`fresh`).
 
 use std::{
-    fs::{self, File},
-    io::{self, BufReader, BufWriter, Read as _, Seek as _, SeekFrom, Write as _},
+    io::{self, Read as _},
     sync::Arc,
 };
 
-use domain::{Record, json, ports::SinkError};
-use serde_json::value::RawValue;
-use zip::{CompressionMethod, ZipArchive, ZipWriter, write::SimpleFileOptions};
-
 use super::{
     cells::{Cells, N_COLUMNS, letters, number_of, push_column},
+    content::push_content,
+    copy::BookCopy,
+    fresh::FreshSheet,
     head::{Head, find},
-    package::Entry,
     source::Sheet,
-    text::{Kind, Tag, push_xml},
+    text::{Kind, Tag},
 };
 use crate::{
     Place,
     file::{Aside, cannot_sink},
-    table::{Composer, FileSource, Layout, Pen, PenError},
+    table::{Composer, FileSource, Layout, Pen, PenError, PlacedSheet, SpoolPen},
 };
+use domain::{Record, json, ports::SinkError};
+use serde_json::value::RawValue;
 
-/// The longest text that a cell can hold, in UTF-16 units
-/// (<https://support.microsoft.com/office/excel-specifications-and-limits-1672b34d-7043-467e-8e27-269d656771c3>).
-const TEXT_MOST: usize = 32_767;
-/// More digits than this a cell does not keep of a number.
-const DIGITS_MOST: usize = 15;
 /// How much is read and written at once.
 const BLOCK: usize = 64 << 10;
-/// From here on a file in an archive needs larger numbers for its length.
-const LARGE: u64 = 3 << 30;
 
-/// Records as rows of the sheet that they were read from.
+/// Records as rows of the sheet that they were read from, or of a new one.
 pub(crate) struct SheetLayout;
 
 impl Layout for SheetLayout {
@@ -46,17 +38,23 @@ impl Layout for SheetLayout {
         if !source.is_sound() {
             return Ok(());
         }
-        let (place, sheet) = sheet_of(source)?;
-        Targets::of(composer, &sheet, &place).map(|_| ())
+        match sheet_of(source)? {
+            Some((place, sheet)) => Targets::of(composer, &sheet, &place).map(|_| ()),
+            None => Ok(()),
+        }
     }
 
     fn pen(&self, composer: &Composer, source: &FileSource, out: &mut Aside) -> Result<Box<dyn Pen>, PenError> {
-        let (place, sheet) = sheet_of(source)?;
+        let Some((place, sheet)) = sheet_of(source)? else {
+            let rows = FreshSheet::begin(out)?;
+            return Ok(Box::new(SpoolPen::new(composer.clone(), rows, out)?));
+        };
         let targets = Targets::of(composer, &sheet, &place)?;
         let Sheet { package, head, .. } = &*sheet;
         let read = |error: domain::ports::SourceError| SinkError::new(error.0);
         let xml = package.read_sheet().map_err(read)?;
-        let mut copy = Copy::begin(package.archive().map_err(read)?, place.clone(), package.sheet_entry.clone(), out)?;
+        let mut copy =
+            BookCopy::begin(package.archive().map_err(read)?, place.clone(), package.sheet_entry.clone(), out)?;
         let beginning = targets.beginning(head)?;
         copy.write(&beginning)?;
         let mut pen = SheetPen {
@@ -76,22 +74,15 @@ impl Layout for SheetLayout {
     }
 }
 
-fn from_elsewhere() -> SinkError {
-    SinkError::new(
-        "answers go into a workbook where the records come from one (`source: excel:`); write to `csv` with `bom: true`, \
-         which Excel opens",
-    )
-}
-
-/// Returns the one sheet that a source reads, with the place of its workbook.
-fn sheet_of(source: &FileSource) -> Result<(Place, Arc<Sheet>), SinkError> {
-    let sheets = source.sheets().map_err(|error| SinkError::new(error.0))?.ok_or_else(from_elsewhere)?;
+/// Returns the one sheet that a source reads, with the place of its workbook; nothing where it reads none.
+fn sheet_of(source: &FileSource) -> Result<Option<PlacedSheet>, SinkError> {
+    let Some(sheets) = source.sheets().map_err(|error| SinkError::new(error.0))? else { return Ok(None) };
     let [(place, sheet)] = &sheets[..] else {
         return Err(SinkError::new(
             "answers go into the workbook that was read, and several were; name one, or write to `csv` or `jsonl`",
         ));
     };
-    Ok((place.clone(), Arc::clone(sheet)))
+    Ok(Some((place.clone(), Arc::clone(sheet))))
 }
 
 /// The columns that new fields go into, in the order of the composer's.
@@ -286,80 +277,13 @@ fn push_cell(new: &New<'_>, number: u64, prefix: &[u8], style: Option<usize>, ou
     out.extend_from_slice(b"c>");
 }
 
-/// Appends what a JSON value is in a cell, or says why it cannot be in one.
-fn push_content(value: &str, prefix: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
-    let element = |name: &[u8], text: &[u8], out: &mut Vec<u8>| {
-        out.push(b'<');
-        out.extend_from_slice(prefix);
-        out.extend_from_slice(name);
-        out.push(b'>');
-        out.extend_from_slice(text);
-        out.extend_from_slice(b"</");
-        out.extend_from_slice(prefix);
-        out.extend_from_slice(name);
-        out.push(b'>');
-    };
-    match value.as_bytes().first() {
-        Some(b'n') => Ok(()),
-        Some(b't' | b'f') => {
-            out.extend_from_slice(b" t=\"b\">");
-            element(b"v", if value == "true" { b"1" } else { b"0" }, out);
-            Ok(())
-        }
-        // A number with more digits than a cell keeps stays what it is as a text.
-        Some(b'0'..=b'9' | b'-') if value.bytes().filter(u8::is_ascii_digit).count() <= DIGITS_MOST => {
-            out.push(b'>');
-            element(b"v", value.as_bytes(), out);
-            Ok(())
-        }
-        Some(b'"') => {
-            // Half of a surrogate pair is text in JSON alone.
-            let text = serde_json::from_str(value).unwrap_or_else(|_| value.to_owned());
-            push_text(&text, prefix, out)
-        }
-        Some(b'{' | b'[') => {
-            let mut compact = String::with_capacity(value.len());
-            json::compact(value, &mut compact);
-            push_text(&compact, prefix, out)
-        }
-        _ => push_text(value, prefix, out),
-    }
-}
-
-fn push_text(text: &str, prefix: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
-    if text.is_empty() {
-        return Ok(());
-    }
-    let n = if text.len() <= TEXT_MOST { 0 } else { text.encode_utf16().count() };
-    if n > TEXT_MOST {
-        return Err(format!(
-            "the text has {n} characters, and a cell of a workbook holds {TEXT_MOST}; write to `csv` or `jsonl`: nothing is \
-             asked again"
-        ));
-    }
-    let has_edge = text.starts_with(|c: char| c.is_whitespace()) || text.ends_with(|c: char| c.is_whitespace());
-    out.extend_from_slice(b" t=\"inlineStr\"><");
-    for part in [prefix, b"is><", prefix, b"t"] {
-        out.extend_from_slice(part);
-    }
-    if has_edge || text.contains("  ") || text.contains('\n') {
-        out.extend_from_slice(b" xml:space=\"preserve\"");
-    }
-    out.push(b'>');
-    push_xml(text, out);
-    for part in [b"</", prefix, b"t></", prefix, b"is>"] {
-        out.extend_from_slice(part);
-    }
-    Ok(())
-}
-
 /// Writes rows with new cells, and all that stands between them as it is.
 struct SheetPen {
     sheet: Box<dyn io::Read + Send>,
     /// How much of it was read.
     at: u64,
     place: Place,
-    copy: Copy,
+    copy: BookCopy,
     composer: Composer,
     targets: Targets,
     head: Arc<Head>,
@@ -449,87 +373,5 @@ impl Pen for SheetPen {
             }
         }
         self.copy.end(out)
-    }
-}
-
-/// A copy of a workbook, of which one sheet is written anew.
-struct Copy {
-    zip: ZipArchive<BufReader<File>>,
-    /// The workbook that is copied.
-    from: Place,
-    sheet: Entry,
-    /// It is written beside the output, since its parts tell in front of themselves how long they are.
-    spool: Option<ZipWriter<BufWriter<File>>>,
-    place: Place,
-}
-
-impl Copy {
-    fn begin(zip: ZipArchive<BufReader<File>>, from: Place, sheet: Entry, out: &Aside) -> Result<Self, PenError> {
-        let place = Place { path: out.place().path.with_extension("spool"), name: out.place().name.clone() };
-        let file = File::options().read(true).write(true).create(true).truncate(true).open(&place.path);
-        let file = file.map_err(|error| cannot_sink("write", &place, &error))?;
-        let spool = ZipWriter::new(BufWriter::with_capacity(1 << 18, file));
-        let mut copy = Self { zip, from, sheet, spool: Some(spool), place };
-        copy.parts(true)?;
-        let options = SimpleFileOptions::default()
-            .compression_method(CompressionMethod::Deflated)
-            .compression_level(Some(LEVEL))
-            .large_file(copy.sheet.n_bytes > LARGE);
-        let name = copy.sheet.name.clone();
-        copy.zip_writer(|spool| spool.start_file(name, options))?;
-        Ok(copy)
-    }
-
-    /// Copies the parts before the sheet, or those behind it, packed as they are.
-    fn parts(&mut self, are_before: bool) -> Result<(), PenError> {
-        let broken = |from: &Place, error: zip::result::ZipError| cannot_sink("read", from, &error.into());
-        let sheet = self.zip.index_for_name(&self.sheet.name).unwrap_or(0);
-        let range = if are_before { 0..sheet } else { sheet + 1..self.zip.len() };
-        for index in range {
-            let file = self.zip.by_index_raw(index).map_err(|error| broken(&self.from, error))?;
-            let Some(spool) = &mut self.spool else { break };
-            spool.raw_copy_file(file).map_err(|error| cannot_sink("write", &self.place, &error.into()))?;
-        }
-        Ok(())
-    }
-
-    fn zip_writer(
-        &mut self,
-        what: impl FnOnce(&mut ZipWriter<BufWriter<File>>) -> zip::result::ZipResult<()>,
-    ) -> Result<(), PenError> {
-        let Some(spool) = &mut self.spool else { return Ok(()) };
-        what(spool).map_err(|error| cannot_sink("write", &self.place, &error.into()).into())
-    }
-
-    /// Adds to the sheet.
-    fn write(&mut self, xml: &[u8]) -> Result<(), PenError> {
-        self.zip_writer(|spool| Ok(spool.write_all(xml)?))
-    }
-
-    fn end(&mut self, out: &mut Aside) -> Result<(), PenError> {
-        self.parts(false)?;
-        let broken = |error: io::Error| PenError::from(cannot_sink("write", &self.place, &error));
-        let Some(spool) = self.spool.take() else { return Ok(()) };
-        let file = spool.finish().map_err(|error| broken(error.into()))?;
-        let mut file = file.into_inner().map_err(|error| broken(error.into_error()))?;
-        file.seek(SeekFrom::Start(0)).map_err(broken)?;
-        let mut block = vec![0; BLOCK];
-        loop {
-            let n = file.read(&mut block).map_err(broken)?;
-            if n == 0 {
-                return Ok(());
-            }
-            out.add_bytes(&block[..n])?;
-        }
-    }
-}
-
-/// How hard the sheet is packed: as Excel does it. Twice the time would make it a few per cent smaller.
-const LEVEL: i64 = 3;
-
-impl Drop for Copy {
-    fn drop(&mut self) {
-        // Nothing can be done about a failure here; the next merge of the run writes over the file.
-        let _ = fs::remove_file(&self.place.path);
     }
 }

@@ -319,6 +319,43 @@ fn a_cell_that_cannot_be_read_costs_its_row_and_no_other() {
     assert_eq!(found[1].flaw, None);
 }
 
+#[test]
+fn records_of_other_sources_get_a_workbook_of_their_own() {
+    let desk = Desk::new(&table());
+    let lines = "{\"id\":\"007\",\"price\":19.90,\"tags\":[1,\"a\"]}\n{\"id\":\"x < y\",\"note\":\"line 1\\nline 2\",\"big\":12345678901234567890}\n";
+    std::fs::write(desk.folder.path().join("in.jsonl"), lines).unwrap();
+    let config: SourceConfig = serde_json::from_str(r#"{"jsonl": {"path": "in.jsonl"}}"#).unwrap();
+    let source = config.source(desk.place("in.jsonl"), 0, Vec::new()).unwrap();
+    let config: SinkConfig = serde_json::from_str(r#"{"excel": {"path": "out.xlsx"}}"#).unwrap();
+    let places = SinkPlaces::beside(desk.place("out.xlsx"), None);
+    let mut sink = config.sink(places, &["label".to_owned(), "ok".to_owned()], "run", &source).unwrap();
+    sink.prepare().unwrap();
+    sink.open(true).unwrap();
+    let mut merge = sink.merge().unwrap();
+    let answers = [r#"{"label":"good","ok":true}"#, r#"{"label":null,"ok":false}"#];
+    for (read, answer) in reads(&source, &Starts::new()).unwrap().iter().zip(answers) {
+        merge.write(&read.record, &succeeded(&read.record, answer)).unwrap();
+    }
+    let artefacts = merge.finish().unwrap();
+    assert_eq!((artefacts[0].records, &*artefacts[0].path), (2, "out.xlsx"));
+    let mut left: Vec<_> = std::fs::read_dir(desk.folder.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["in.jsonl", "in.xlsx", "out.failures.jsonl", "out.xlsx"]);
+    let config: SourceConfig = serde_json::from_str(r#"{"excel": {"path": "out.xlsx"}}"#).unwrap();
+    let found = values(&config.source(desk.place("out.xlsx"), 0, Vec::new()).unwrap());
+    let expected = [
+        (
+            2,
+            serde_json::json!({"id": "007", "price": 19.9, "tags": "[1,\"a\"]", "note": null, "big": null, "label": "good", "ok": true}),
+        ),
+        (
+            3,
+            serde_json::json!({"id": "x < y", "price": null, "tags": null, "note": "line 1\nline 2", "big": "12345678901234567890", "label": null, "ok": false}),
+        ),
+    ];
+    assert_eq!(found, expected);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 

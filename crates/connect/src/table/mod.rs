@@ -13,6 +13,7 @@ mod merge;
 mod read;
 mod sink;
 mod source;
+mod spool;
 #[cfg(test)]
 mod tests;
 
@@ -24,4 +25,5 @@ pub(crate) use merge::{Layout, Pen, PenError};
 pub(crate) use sink::Storing;
 pub use sink::{FileSink, SinkPlaces};
 pub use source::FileSource;
-pub(crate) use source::Settings;
+pub(crate) use source::{PlacedSheet, Settings};
+pub(crate) use spool::{RowsPen, SpoolPen};

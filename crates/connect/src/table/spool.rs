@@ -1,4 +1,4 @@
-//! Records that were not read as rows, written as rows.
+//! Records that were not read as rows of the same sort, written as rows.
 
 use std::{
     collections::HashMap,
@@ -10,39 +10,63 @@ use std::{
 use domain::{Record, json};
 use serde_json::value::RawValue;
 
-use super::{
-    Dialect,
-    cells::push_cell,
-    sink::{end_row, needs_quote, push_value},
-};
+use super::{Composer, Pen, PenError};
 use crate::{
     Place,
     file::{Aside, cannot_sink},
-    table::{Composer, Pen, PenError},
 };
 
 /// More columns than any program opens. Beyond it the rows of a file would be delimiters for the most part.
 const MOST: usize = 16_384;
 
+/// How rows are written whose columns are known.
+pub(crate) trait RowsPen: Send {
+    /// Writes the names of the columns, before so many rows that hold so many bytes of JSON.
+    ///
+    /// # Errors
+    /// Where they cannot be written.
+    fn head(&mut self, names: &[String], n_rows: u64, n_bytes: u64, out: &mut Aside) -> Result<(), PenError>;
+
+    /// Writes a row: a value, or nothing, for each of the `names`.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    fn row(&mut self, names: &[String], values: &[Option<&RawValue>], out: &mut Aside) -> Result<(), PenError>;
+
+    /// Writes what stands behind the rows.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    fn end(&mut self, _out: &mut Aside) -> Result<(), PenError> {
+        Ok(())
+    }
+}
+
 /// Keeps records aside until the names of all columns are known.
-pub(super) struct SpoolPen {
+pub(crate) struct SpoolPen<R> {
     composer: Composer,
-    dialect: Dialect,
+    rows: R,
     spool: BufWriter<File>,
     place: Place,
     names: Vec<String>,
     columns: HashMap<String, usize>,
     line: Vec<u8>,
+    n_rows: u64,
+    n_bytes: u64,
 }
 
-impl SpoolPen {
-    pub(super) fn new(composer: Composer, dialect: Dialect, out: &Aside) -> Result<Self, PenError> {
+impl<R> SpoolPen<R> {
+    /// Makes a pen that writes to `out` with `rows`.
+    ///
+    /// # Errors
+    /// Where there is no room for what it keeps.
+    pub(crate) fn new(composer: Composer, rows: R, out: &Aside) -> Result<Self, PenError> {
         let path: PathBuf = out.place().path.with_extension("spool");
         let place = Place { path, name: out.place().name.clone() };
         let file = File::options().read(true).write(true).create(true).truncate(true).open(&place.path);
         let spool = BufWriter::with_capacity(1 << 18, file.map_err(|error| cannot_sink("write", &place, &error))?);
         let (names, columns) = (Vec::new(), HashMap::new());
-        Ok(Self { composer, dialect, spool, place, names, columns, line: Vec::new() })
+        Ok(Self { composer, rows, spool, place, names, columns, line: Vec::new(), n_rows: 0, n_bytes: 0 })
     }
 
     fn add_name(&mut self, name: &str) {
@@ -51,36 +75,9 @@ impl SpoolPen {
             self.names.push(name.to_owned());
         }
     }
-
-    fn push_row<'a>(
-        &self,
-        values: impl Iterator<Item = Option<&'a RawValue>>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), PenError> {
-        for (i, value) in values.enumerate() {
-            if i > 0 {
-                out.push(self.dialect.delimiter);
-            }
-            let pushed = value.map_or(Ok(()), |value| push_value(value, self.dialect, out));
-            pushed.map_err(|error| needs_quote(&error, &self.names[i]))?;
-        }
-        end_row(out, self.dialect, b"\n");
-        Ok(())
-    }
-
-    fn push_header(&self, out: &mut Vec<u8>) -> Result<(), PenError> {
-        for (i, name) in self.names.iter().enumerate() {
-            if i > 0 {
-                out.push(self.dialect.delimiter);
-            }
-            push_cell(name.as_bytes(), self.dialect, out).map_err(|error| needs_quote(&error, name))?;
-        }
-        end_row(out, self.dialect, b"\n");
-        Ok(())
-    }
 }
 
-impl Pen for SpoolPen {
+impl<R: RowsPen> Pen for SpoolPen<R> {
     fn write(&mut self, record: &Record, output: &RawValue, _: &mut Aside) -> Result<(), PenError> {
         self.line.clear();
         self.composer.compose(&record.bytes, output, &mut self.line)?;
@@ -100,6 +97,8 @@ impl Pen for SpoolPen {
             return Err(PenError::Record(what));
         }
         self.line.push(b'\n');
+        self.n_rows += 1;
+        self.n_bytes += self.line.len() as u64;
         self.spool.write_all(&self.line).map_err(|error| cannot_sink("write", &self.place, &error).into())
     }
 
@@ -107,23 +106,18 @@ impl Pen for SpoolPen {
         // New columns stand behind those of all records, whatever the first record lacked.
         let new: Vec<String> = self.composer.columns().iter().map(|column| column.name.clone()).collect();
         new.iter().for_each(|name| self.add_name(name));
-        if self.names.is_empty() {
-            return Ok(());
-        }
         let broken = |error: io::Error| PenError::from(cannot_sink("read", &self.place, &error));
         self.spool.flush().map_err(broken)?;
         let mut file = self.spool.get_ref().try_clone().map_err(broken)?;
         file.seek(SeekFrom::Start(0)).map_err(broken)?;
         let mut reader = BufReader::with_capacity(1 << 18, file);
-        let (mut line, mut text) = (Vec::new(), String::new());
-        self.push_header(&mut line)?;
-        out.add(&line)?;
+        let mut text = String::new();
+        self.rows.head(&self.names, self.n_rows, self.n_bytes, out)?;
         for n in 1_u64.. {
             text.clear();
             if reader.read_line(&mut text).map_err(broken)? == 0 {
                 break;
             }
-            line.clear();
             let mut values = vec![None; self.names.len()];
             let parsed = json::members(&text, |name, value| {
                 if let Some(column) = self.columns.get(&*name) {
@@ -135,14 +129,13 @@ impl Pen for SpoolPen {
                 PenError::Record(what) => PenError::Record(format!("record {n} of the output: {what}")),
                 sink => sink,
             };
-            self.push_row(values.into_iter(), &mut line).map_err(at)?;
-            out.add(&line).map_err(|error| at(error.into()))?;
+            self.rows.row(&self.names, &values, out).map_err(at)?;
         }
-        Ok(())
+        self.rows.end(out)
     }
 }
 
-impl Drop for SpoolPen {
+impl<R> Drop for SpoolPen<R> {
     fn drop(&mut self) {
         // Nothing can be done about a failure here; the next merge of the run writes over the file.
         let _ = fs::remove_file(&self.place.path);

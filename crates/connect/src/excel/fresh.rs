@@ -1,0 +1,172 @@
+//! A new workbook with one sheet.
+
+use std::{
+    fs::{self, File},
+    io::{BufWriter, Write as _},
+};
+
+use serde_json::value::RawValue;
+use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
+
+use super::{
+    cells::{N_COLUMNS, push_column},
+    content::push_content,
+    copy::{LARGE, LEVEL, hand_over},
+};
+use crate::{
+    Place,
+    file::{Aside, cannot_sink},
+    table::{PenError, RowsPen},
+};
+
+/// More rows than a sheet can have, the one that names the columns included.
+const N_ROWS: u64 = 1_048_576;
+/// How much of a sheet is put together before it is packed.
+const GATHERED: usize = 64 << 10;
+
+const TYPES: &str = include_str!("fresh/content_types.xml");
+const RELATIONS: &str = include_str!("fresh/relations.xml");
+const BOOK: &str = include_str!("fresh/workbook.xml");
+const BOOK_RELATIONS: &str = include_str!("fresh/workbook_relations.xml");
+/// The plain look, and a bold one for the names of columns.
+const STYLES: &str = include_str!("fresh/styles.xml");
+/// The first row stays in sight.
+const BEGINNING: &str = include_str!("fresh/sheet_beginning.xml");
+const END: &str = "</sheetData></worksheet>";
+
+/// The sheet of a new workbook, row after row.
+pub(super) struct FreshSheet {
+    /// It is written beside the output, since its parts tell in front of themselves how long they are.
+    spool: Option<ZipWriter<BufWriter<File>>>,
+    place: Place,
+    xml: Vec<u8>,
+    content: Vec<u8>,
+    n_rows: u64,
+}
+
+impl FreshSheet {
+    pub(super) fn begin(out: &Aside) -> Result<Self, PenError> {
+        let place = Place { path: out.place().path.with_extension("book"), name: out.place().name.clone() };
+        let file = File::options().read(true).write(true).create(true).truncate(true).open(&place.path);
+        let file = file.map_err(|error| cannot_sink("write", &place, &error))?;
+        let spool = ZipWriter::new(BufWriter::with_capacity(1 << 18, file));
+        let mut fresh = Self { spool: Some(spool), place, xml: Vec::new(), content: Vec::new(), n_rows: 0 };
+        for (name, text) in [
+            ("[Content_Types].xml", TYPES),
+            ("_rels/.rels", RELATIONS),
+            ("xl/workbook.xml", BOOK),
+            ("xl/_rels/workbook.xml.rels", BOOK_RELATIONS),
+            ("xl/styles.xml", STYLES),
+        ] {
+            fresh.begin_part(name, text, 0)?;
+        }
+        Ok(fresh)
+    }
+
+    /// Begins a part of the workbook that may become so many bytes long.
+    fn begin_part(&mut self, name: &str, text: &str, n_bytes: u64) -> Result<(), PenError> {
+        let packed = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
+        let options = packed.compression_level(Some(LEVEL)).large_file(n_bytes > LARGE);
+        self.spooled(|spool| {
+            spool.start_file(name, options)?;
+            Ok(spool.write_all(text.as_bytes())?)
+        })
+    }
+
+    fn spooled(
+        &mut self,
+        what: impl FnOnce(&mut ZipWriter<BufWriter<File>>) -> zip::result::ZipResult<()>,
+    ) -> Result<(), PenError> {
+        let Some(spool) = &mut self.spool else { return Ok(()) };
+        what(spool).map_err(|error| cannot_sink("write", &self.place, &error.into()).into())
+    }
+
+    /// Adds a cell of the current row.
+    fn push_cell(&mut self, column: usize, value: &str, look: &str) -> Result<(), String> {
+        self.content.clear();
+        push_content(value, b"", &mut self.content)?;
+        if self.content.is_empty() {
+            return Ok(());
+        }
+        self.xml.extend_from_slice(b"<c r=\"");
+        push_column(u32::try_from(column).unwrap_or(N_COLUMNS), &mut self.xml);
+        self.xml.extend_from_slice(self.n_rows.to_string().as_bytes());
+        self.xml.push(b'"');
+        self.xml.extend_from_slice(look.as_bytes());
+        self.xml.extend_from_slice(&self.content);
+        self.xml.extend_from_slice(b"</c>");
+        Ok(())
+    }
+
+    fn begin_row(&mut self) -> Result<(), PenError> {
+        self.n_rows += 1;
+        if self.n_rows > N_ROWS {
+            return Err(PenError::Record(format!(
+                "a sheet has {N_ROWS} rows and no more; write to `csv` or `jsonl`: nothing is asked again"
+            )));
+        }
+        self.xml.extend_from_slice(b"<row r=\"");
+        self.xml.extend_from_slice(self.n_rows.to_string().as_bytes());
+        self.xml.extend_from_slice(b"\">");
+        Ok(())
+    }
+
+    fn end_row(&mut self) -> Result<(), PenError> {
+        self.xml.extend_from_slice(b"</row>");
+        if self.xml.len() < GATHERED {
+            return Ok(());
+        }
+        self.pack()
+    }
+
+    fn pack(&mut self) -> Result<(), PenError> {
+        let xml = std::mem::take(&mut self.xml);
+        self.spooled(|spool| Ok(spool.write_all(&xml)?))?;
+        self.xml = xml;
+        self.xml.clear();
+        Ok(())
+    }
+}
+
+impl RowsPen for FreshSheet {
+    fn head(&mut self, names: &[String], n_rows: u64, n_bytes: u64, _: &mut Aside) -> Result<(), PenError> {
+        /// What stands around a value, at most.
+        const AROUND: u64 = 80;
+        let n_cells = n_rows.saturating_mul(names.len() as u64);
+        self.begin_part("xl/worksheets/sheet1.xml", BEGINNING, n_bytes.saturating_add(n_cells.saturating_mul(AROUND)))?;
+        self.begin_row()?;
+        for (column, name) in names.iter().enumerate() {
+            let quoted = serde_json::to_string(name).map_err(|error| PenError::Record(error.to_string()))?;
+            let pushed = self.push_cell(column, &quoted, " s=\"1\"");
+            pushed.map_err(|what| PenError::Record(format!("the name of a column: {what}")))?;
+        }
+        self.end_row()
+    }
+
+    fn row(&mut self, names: &[String], values: &[Option<&RawValue>], _: &mut Aside) -> Result<(), PenError> {
+        self.begin_row()?;
+        for (column, value) in values.iter().enumerate() {
+            let Some(value) = value else { continue };
+            let pushed = self.push_cell(column, value.get(), "");
+            pushed.map_err(|what| PenError::Record(format!("the cell of column `{}`: {what}", names[column])))?;
+        }
+        self.end_row()
+    }
+
+    fn end(&mut self, out: &mut Aside) -> Result<(), PenError> {
+        self.xml.extend_from_slice(END.as_bytes());
+        self.pack()?;
+        let Some(spool) = self.spool.take() else { return Ok(()) };
+        let broken = |error| PenError::from(cannot_sink("write", &self.place, &error));
+        let file = spool.finish().map_err(|error| broken(error.into()))?;
+        let file = file.into_inner().map_err(|error| broken(error.into_error()))?;
+        hand_over(file, &self.place, out)
+    }
+}
+
+impl Drop for FreshSheet {
+    fn drop(&mut self) {
+        // Nothing can be done about a failure here; the next merge of the run writes over the file.
+        let _ = fs::remove_file(&self.place.path);
+    }
+}
