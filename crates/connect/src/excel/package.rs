@@ -6,7 +6,7 @@ use std::{
 };
 
 use domain::ports::SourceError;
-use flate2::bufread::DeflateDecoder;
+use flate2::{Crc, bufread::DeflateDecoder};
 use zip::{CompressionMethod, ZipArchive};
 
 use super::{
@@ -50,6 +50,8 @@ pub(super) struct Entry {
     n_packed: u64,
     /// And unpacked.
     pub(super) n_bytes: u64,
+    /// What its bytes come to, unpacked.
+    crc: u32,
     is_deflated: bool,
 }
 
@@ -113,19 +115,21 @@ impl Package {
         let mut file = self.part.file()?;
         file.seek(SeekFrom::Start(entry.start)).map_err(broken)?;
         let packed = BufReader::with_capacity(AHEAD, file).take(entry.n_packed);
-        let left = entry.n_bytes;
+        let (left, wanted) = (entry.n_bytes, entry.crc);
         Ok(if entry.is_deflated {
-            Box::new(Unpacked { inner: DeflateDecoder::new(packed), left })
+            Box::new(Unpacked { inner: DeflateDecoder::new(packed), left, wanted, crc: Crc::new() })
         } else {
-            Box::new(Unpacked { inner: packed, left })
+            Box::new(Unpacked { inner: packed, left, wanted, crc: Crc::new() })
         })
     }
 }
 
-/// A file of the archive, which must be as long as it says.
+/// A file of the archive, which must be as long as it says and hold what was put into it.
 struct Unpacked<R> {
     inner: R,
     left: u64,
+    wanted: u32,
+    crc: Crc,
 }
 
 impl<R: Read> Read for Unpacked<R> {
@@ -141,6 +145,10 @@ impl<R: Read> Read for Unpacked<R> {
             return Err(wrong("a part of it is not as long as it says"));
         }
         self.left -= n as u64;
+        self.crc.update(&bytes[..n]);
+        if n > 0 && self.left == 0 && self.crc.sum() != self.wanted {
+            return Err(wrong("a part of it does not hold what was put into it"));
+        }
         Ok(n)
     }
 }
@@ -179,8 +187,8 @@ impl<'a> Archive<'a> {
             let is_deflated = file.compression() == CompressionMethod::Deflated;
             let is_known = is_deflated || file.compression() == CompressionMethod::Stored;
             let start = file.data_start().filter(|_| is_known && !file.encrypted());
-            let (n_packed, n_bytes) = (file.compressed_size(), file.size());
-            start.map(|start| Entry { name: name.to_owned(), start, n_packed, n_bytes, is_deflated })
+            let (n_packed, n_bytes, crc) = (file.compressed_size(), file.size(), file.crc32());
+            start.map(|start| Entry { name: name.to_owned(), start, n_packed, n_bytes, crc, is_deflated })
         });
         match found {
             Ok(Some(entry)) => Ok(entry),

@@ -309,6 +309,32 @@ fn what_is_no_workbook_is_told_to_be_none() {
 }
 
 #[test]
+fn bytes_that_turned_are_noticed_and_a_workbook_is_not_taken_for_text() {
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    let mut old = ZipArchive::new(Cursor::new(table())).unwrap();
+    for index in 0..old.len() {
+        let mut file = old.by_index(index).unwrap();
+        let stored = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+        zip.start_file(file.name().unwrap().into_owned(), stored).unwrap();
+        std::io::copy(&mut file, &mut zip).unwrap();
+    }
+    let mut bytes = zip.finish().unwrap().into_inner();
+    assert_eq!(values(&Desk::new(&bytes).source("")).len(), 3);
+    let at = memchr::memmem::find(&bytes, b"<v>45351").unwrap();
+    bytes[at + 3] = b'5';
+    let error = reads(&Desk::new(&bytes).source(""), &Starts::new()).unwrap_err();
+    assert!(error.contains("a part of it does not hold what was put into it"), "{error}");
+    let desk = Desk::new(&table());
+    for word in ["csv", "jsonl", "json"] {
+        let config: SourceConfig = serde_json::from_str(&format!(r#"{{"{word}": {{"path": "in.xlsx"}}}}"#)).unwrap();
+        let source = config.source(desk.place("in.xlsx"), 0, Vec::new()).unwrap();
+        let error =
+            source.fingerprint().map(|_| ()).and_then(|()| source.open(&Starts::new()).map(|_| ())).unwrap_err();
+        assert!(error.0.contains("a workbook is read with `excel:`"), "{error}");
+    }
+}
+
+#[test]
 fn a_cell_that_cannot_be_read_costs_its_row_and_no_other() {
     let rows = format!(
         "{NAMES}<row r=\"2\"><c r=\"A2\" t=\"s\"><v>77</v></c></row><row r=\"3\"><c r=\"A3\"><v>1</v></c></row>"

@@ -54,6 +54,13 @@ impl Part {
             let message = format!("cannot read `{name}`: it is packed with {word}; say so with `compression: {word}`");
             return Err(SourceError(message));
         }
+        if compression == Compression::None && first == b"PK\x03\x04" {
+            let name = &self.place.name;
+            let message = format!(
+                "cannot read `{name}`: it is an Excel workbook, or another archive; a workbook is read with `excel:`"
+            );
+            return Err(SourceError(message));
+        }
         // A mark is the file's own word on what it is.
         let encoding = of_mark(&first).or(self.stored.encoding).unwrap_or(UTF_8);
         let text_start = if encoding == UTF_8 && first.starts_with(BOM) { BOM.len() as u64 } else { 0 };
