@@ -4,6 +4,7 @@ mod again;
 mod check;
 mod choose;
 mod completions;
+mod data;
 mod diff;
 mod dry_run;
 mod estimate;
@@ -41,6 +42,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
         Command::Runs(args) => runs::run(&args),
         Command::Gateway(args) => gateway::run(&args),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Data(args) => data::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Reference(args) => reference::run(&args),
     }

@@ -9,6 +9,7 @@ mod story;
 mod asking;
 mod bad_input;
 mod commands;
+mod data;
 mod examples;
 mod faults;
 mod formats;

@@ -75,7 +75,7 @@ impl Sampled {
     }
 
     fn preview(&self, record: &Record, outcome: &Outcome, prices: &Prices) {
-        let mut head = vec![format!("line {}", record.origin.line)];
+        let mut head = vec![self.source.place_of(record)];
         if self.handler.samples() > 1 {
             head.push(format!("sample {}", record.key.sample));
         }

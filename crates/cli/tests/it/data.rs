@@ -1,0 +1,56 @@
+//! `tidemill data`: tables looked at, and made into other formats.
+
+use serde_json::{Value, json};
+
+use crate::story::{Story, json_lines};
+
+const CSV: &str = "id,name,score\n001,\"Li, 李\",1.50\n002,,\n\n003,\"two\nlines\",abc\n";
+
+fn story() -> Story {
+    let story = Story::of("");
+    story.write("in.csv", CSV);
+    story
+}
+
+#[test]
+fn a_table_goes_through_every_format_and_comes_back_as_it_was() {
+    let story = story();
+    let chain = ["in.csv", "a.xlsx", "b.jsonl.gz", "c.json", "d.tsv.zst", "e.xlsx", "f.csv"];
+    for pair in chain.windows(2) {
+        story.tidemill(["data", "convert", pair[0], pair[1]]).says(0, &[&format!("{} (3 records)", pair[1])]);
+    }
+    assert_eq!(story.text("f.csv"), CSV.replace("\n\n", "\n"));
+    let left: Vec<_> = std::fs::read_dir(story.folder()).unwrap().map(|it| it.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().contains("failures")), "{left:?}");
+    story.tidemill(["data", "convert", "in.csv", "in.csv"]).says(2, &["the output `in.csv` is the input"]);
+}
+
+#[test]
+fn the_first_records_are_shown_as_what_they_are() {
+    let story = story();
+    let head = story.tidemill(["data", "head", "in.csv", "-n", "2"]);
+    let expected =
+        [json!({"id": "001", "name": "Li, 李", "score": "1.50"}), json!({"id": "002", "name": "", "score": ""})];
+    assert_eq!((head.status, json_lines(&head.stdout)), (0, expected.to_vec()));
+    story.tidemill(["data", "head", "nothing.csv"]).says(2, &["there is no such file"]);
+    story.tidemill(["data", "head", "pipeline.yaml"]).says(2, &["cannot be told from its ending"]);
+    story.tidemill(["data", "head", "in.csv", "--sheet", "1"]).says(2, &["`--sheet` is for workbooks"]);
+    story.write("gb.csv", b"\xb1\xe0\xba\xc5,text\n\xd2\xbb,x\n");
+    let head = story.tidemill(["data", "head", "gb.csv", "--encoding", "gb18030"]);
+    assert_eq!(json_lines(&head.stdout), [json!({"编号": "一", "text": "x"})]);
+}
+
+#[test]
+fn columns_are_told_of_and_bad_records_cost_only_themselves() {
+    let story = story();
+    let stats = story.tidemill(["data", "stats", "in.csv", "--json"]);
+    let stats: Value = serde_json::from_str(&stats.stdout).unwrap();
+    assert_eq!(stats["records"], 3);
+    let name = json!({"name": "name", "filled": 2, "empty": 1, "texts": 2, "numbers": 0, "others": 0, "longest": 9});
+    assert_eq!(stats["columns"][1], name);
+    story.tidemill(["data", "stats", "in.csv"]).says(0, &[]);
+    story.write("bad.csv", "a,b\n1,2\n1,2,3\n3,4\n");
+    story.tidemill(["data", "convert", "bad.csv", "good.jsonl"]).says(1, &["bad.csv row 3: the row has 3 cells"]);
+    assert_eq!(json_lines(&story.text("good.jsonl")), [json!({"a": "1", "b": "2"}), json!({"a": "3", "b": "4"})]);
+    assert_eq!(json_lines(&story.text("good.failures.jsonl"))[0]["row"], 3);
+}
