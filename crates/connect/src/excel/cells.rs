@@ -90,10 +90,15 @@ impl<'a> Cells<'a> {
     }
 }
 
-/// Returns the number of a row from its tag.
+/// Returns the number of a row from its tag, before which a comment may stand.
 pub(super) fn number_of(row: &[u8]) -> Option<u64> {
-    let text = Tag::at(row, 0)?.attribute(b"r")?;
-    str::from_utf8(text).ok()?.parse().ok()
+    let mut tags = Cells { row, at: 0, next_column: 0 };
+    loop {
+        let (_, tag) = tags.tag()?;
+        if tag.name == b"row" {
+            return str::from_utf8(tag.attribute(b"r")?).ok()?.parse().ok();
+        }
+    }
 }
 
 impl<'a> Iterator for Cells<'a> {
@@ -160,6 +165,7 @@ mod tests {
         let row = br#"<row r="7" spans="1:3"><c r="A7" s="3" t="s"><v>12</v></c><c t="inlineStr"><is><t>x</t></is></c>
             <c r="AA7"><f>A1+1</f><v>2.5</v></c><c r="AB7" s="4"/><x:c t="str"><x:v/></x:c></row>"#;
         assert_eq!(number_of(row), Some(7));
+        assert_eq!(number_of(b"<!-- <a> --><x:row r=\"12\"><c r=\"A12\"/></x:row>"), Some(12));
         let cells: Vec<_> = Cells::new(row).collect();
         let shown: Vec<_> = cells.iter().map(|cell| (cell.column, cell.sort, cell.value, cell.has_formula)).collect();
         assert_eq!(
