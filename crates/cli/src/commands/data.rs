@@ -163,9 +163,9 @@ impl Column {
 
     fn kind(&self) -> &'static str {
         match (self.n_texts > 0, self.n_numbers > 0, self.n_others > 0) {
-            (false, false, false) => "nothing",
-            (true, false, false) => "text",
-            (false, true, false) => "numbers",
+            (false, false, false) => "no values",
+            (true, false, false) => "all text",
+            (false, true, false) => "all numbers",
             (false, false, true) => "other values",
             _ => "mixed values",
         }
