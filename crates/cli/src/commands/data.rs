@@ -51,12 +51,11 @@ fn convert(args: &Convert) -> anyhow::Result<Exit> {
     let config: SinkConfig = serde_json::from_value(config)?;
     let places = SinkPlaces::beside(place(&args.output), None);
     let failures = places.failures.path.clone();
-    let run = format!("convert-{}", std::process::id());
     let refused = |error: domain::ports::SinkError| match error.is_environment {
         true => anyhow::anyhow!(error.message),
         false => ConfigurationError(error.message).into(),
     };
-    let mut sink = config.sink(places, &[], &run, &source).map_err(refused)?;
+    let mut sink = config.sink(places, &[], "convert", &source).map_err(refused)?;
     sink.prepare().map_err(refused)?;
     let mut merge = sink.merge().map_err(refused)?;
     let nothing = RawValue::from_string("{}".to_owned())?;

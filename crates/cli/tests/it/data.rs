@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::story::{Story, json_lines};
+use crate::story::{Story, can_mount, json_lines};
 
 const CSV: &str = "id,name,score\n001,\"Li, 李\",1.50\n002,,\n\n003,\"two\nlines\",abc\n";
 
@@ -53,4 +53,34 @@ fn columns_are_told_of_and_bad_records_cost_only_themselves() {
     story.tidemill(["data", "convert", "bad.csv", "good.jsonl"]).says(1, &["bad.csv row 3: the row has 3 cells"]);
     assert_eq!(json_lines(&story.text("good.jsonl")), [json!({"a": "1", "b": "2"}), json!({"a": "3", "b": "4"})]);
     assert_eq!(json_lines(&story.text("good.failures.jsonl"))[0]["row"], 3);
+}
+
+#[test]
+fn a_full_disk_is_told_of_in_one_sentence_and_leaves_nothing() {
+    if !can_mount() {
+        return;
+    }
+    let story = Story::of("");
+    let line =
+        |n: u32| format!("{n},{:x}{:x}{:x}\n", n.wrapping_mul(2_654_435_761), n.wrapping_mul(40_503), n ^ 0x5bd1_e995);
+    story.write("in.csv", format!("id,text\n{}", (0..60_000).map(line).collect::<String>()));
+    let ran = story.sh_with_mounts(
+        r#"
+        mkdir out
+        "$TIDEMILL" data convert in.csv in.xlsx
+        mount -t tmpfs -o size=300k tmpfs out
+        set +e
+        "$TIDEMILL" data convert in.csv out/new.xlsx 2>new.err; echo $? >new.status
+        "$TIDEMILL" data convert in.xlsx out/same.xlsx 2>same.err; echo $? >same.status
+        ls -A out >left
+        "#,
+    );
+    assert_eq!(ran.status, 0, "{ran:?}");
+    for name in ["new", "same"] {
+        let said = story.text(&format!("{name}.err"));
+        let begin = format!("error: cannot write `out/{name}.xlsx`: the disk is full; ");
+        assert!(said.starts_with(&begin) && said.lines().count() == 1, "{said}");
+        assert_eq!(story.text(&format!("{name}.status")), "3\n");
+    }
+    assert_eq!(story.text("left"), "");
 }

@@ -1,21 +1,14 @@
 //! A new workbook with one sheet.
 
-use std::{
-    fs::{self, File},
-    io::{BufWriter, Write as _},
-};
-
 use serde_json::value::RawValue;
-use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 use super::{
+    archive::Archive,
     cells::{N_COLUMNS, push_column},
     content::push_content,
-    copy::{LARGE, LEVEL, hand_over},
 };
 use crate::{
-    Place,
-    file::{Aside, cannot_sink},
+    file::Aside,
     table::{PenError, RowsPen},
 };
 
@@ -36,9 +29,7 @@ const END: &str = "</sheetData></worksheet>";
 
 /// The sheet of a new workbook, row after row.
 pub(super) struct FreshSheet {
-    /// It is written beside the output, since its parts tell in front of themselves how long they are.
-    spool: Option<ZipWriter<BufWriter<File>>>,
-    place: Place,
+    archive: Archive,
     xml: Vec<u8>,
     content: Vec<u8>,
     n_rows: u64,
@@ -46,11 +37,8 @@ pub(super) struct FreshSheet {
 
 impl FreshSheet {
     pub(super) fn begin(out: &Aside) -> Result<Self, PenError> {
-        let place = Place { path: out.place().path.with_extension("book"), name: out.place().name.clone() };
-        let file = File::options().read(true).write(true).create(true).truncate(true).open(&place.path);
-        let file = file.map_err(|error| cannot_sink("write", &place, &error))?;
-        let spool = ZipWriter::new(BufWriter::with_capacity(1 << 18, file));
-        let mut fresh = Self { spool: Some(spool), place, xml: Vec::new(), content: Vec::new(), n_rows: 0 };
+        let archive = Archive::begin(out)?;
+        let mut fresh = Self { archive, xml: Vec::new(), content: Vec::new(), n_rows: 0 };
         for (name, text) in [
             ("[Content_Types].xml", TYPES),
             ("_rels/.rels", RELATIONS),
@@ -65,20 +53,8 @@ impl FreshSheet {
 
     /// Begins a part of the workbook that may become so many bytes long.
     fn begin_part(&mut self, name: &str, text: &str, n_bytes: u64) -> Result<(), PenError> {
-        let packed = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
-        let options = packed.compression_level(Some(LEVEL)).large_file(n_bytes > LARGE);
-        self.spooled(|spool| {
-            spool.start_file(name, options)?;
-            Ok(spool.write_all(text.as_bytes())?)
-        })
-    }
-
-    fn spooled(
-        &mut self,
-        what: impl FnOnce(&mut ZipWriter<BufWriter<File>>) -> zip::result::ZipResult<()>,
-    ) -> Result<(), PenError> {
-        let Some(spool) = &mut self.spool else { return Ok(()) };
-        what(spool).map_err(|error| cannot_sink("write", &self.place, &error.into()).into())
+        self.archive.part(name, n_bytes)?;
+        self.archive.write(text.as_bytes())
     }
 
     /// Adds a cell of the current row.
@@ -120,9 +96,7 @@ impl FreshSheet {
     }
 
     fn pack(&mut self) -> Result<(), PenError> {
-        let xml = std::mem::take(&mut self.xml);
-        self.spooled(|spool| Ok(spool.write_all(&xml)?))?;
-        self.xml = xml;
+        self.archive.write(&self.xml)?;
         self.xml.clear();
         Ok(())
     }
@@ -156,17 +130,6 @@ impl RowsPen for FreshSheet {
     fn end(&mut self, out: &mut Aside) -> Result<(), PenError> {
         self.xml.extend_from_slice(END.as_bytes());
         self.pack()?;
-        let Some(spool) = self.spool.take() else { return Ok(()) };
-        let broken = |error| PenError::from(cannot_sink("write", &self.place, &error));
-        let file = spool.finish().map_err(|error| broken(error.into()))?;
-        let file = file.into_inner().map_err(|error| broken(error.into_error()))?;
-        hand_over(file, &self.place, out)
-    }
-}
-
-impl Drop for FreshSheet {
-    fn drop(&mut self) {
-        // Nothing can be done about a failure here; the next merge of the run writes over the file.
-        let _ = fs::remove_file(&self.place.path);
+        self.archive.end(out)
     }
 }

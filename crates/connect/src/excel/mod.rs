@@ -16,6 +16,7 @@
 //! old ones, whose look they keep; rows that are no records or did not succeed stay as they are. Records of other sources get a
 //! new workbook (`fresh`) with the columns that any of them has.
 
+mod archive;
 mod cells;
 mod config;
 mod content;
