@@ -60,6 +60,9 @@ impl<'a> CompletionsRequest<'a> {
         } else {
             serde_json::from_str::<Vec<String>>(prompt).unwrap_or_else(|_| vec![prompt.to_owned()])
         };
+        if prompts.is_empty() {
+            return Err(WireError::invalid(Some("prompt"), "`prompt` is an empty list"));
+        }
         let per_prompt = wire.n.unwrap_or(1);
         if per_prompt == 0 || per_prompt * prompts.len() > MOST_CHOICES {
             return Err(WireError::invalid(
