@@ -15,6 +15,8 @@ pub enum Waiting {
     Pause,
     /// No upstream of the route is healthy; since when, and the last failure.
     Outage(String),
+    /// A table cannot be reached, to read from it or to write to it; what it said.
+    Table(String),
     /// Failed attempts wait for their next one.
     Backoff,
     /// Remote objects are looked at again later.
@@ -116,6 +118,13 @@ pub enum Event {
         reason: Option<Waiting>,
         /// Until when, where that is known.
         until: Option<Timestamp>,
+    },
+    /// The sink does not show settled records at the moment, and why; `None` when it does again. The final output has them all.
+    HeldBack {
+        /// The step.
+        step: StepNumber,
+        /// What stands in the way.
+        reason: Option<String>,
     },
     /// The run drains: nothing new is started.
     Draining {

@@ -26,11 +26,13 @@ pub enum SkipReason {
     NameTaken,
     /// A filter of the pipeline left the record out.
     Filtered,
+    /// Every answer column of the record holds something already, and only those that lack an answer are worked on.
+    Answered,
 }
 
 impl SkipReason {
     /// Every reason, in the order of their codes.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Blank,
         Self::BadText,
         Self::BadRecord,
@@ -39,6 +41,7 @@ impl SkipReason {
         Self::DuplicateKey,
         Self::NameTaken,
         Self::Filtered,
+        Self::Answered,
     ];
 
     /// Returns the word used in files and reports.
@@ -53,13 +56,14 @@ impl SkipReason {
             Self::DuplicateKey => "duplicate_key",
             Self::NameTaken => "name_taken",
             Self::Filtered => "filtered",
+            Self::Answered => "answered",
         }
     }
 
     /// Returns whether a run with such a skip did all that it was asked: nothing was there to do.
     #[must_use]
     pub fn is_expected(self) -> bool {
-        matches!(self, Self::Blank | Self::Filtered)
+        matches!(self, Self::Blank | Self::Filtered | Self::Answered)
     }
 }
 
@@ -186,7 +190,7 @@ pub struct Outcome {
     /// answer lies with that one, and nothing was billed for this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub same_as: Option<crate::RecordKey>,
-    /// The answer was judged again, by other rules than when it came.
+    /// The answer was judged again, by other rules than when it came, or the sink did not take it: it was billed before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reparsed: bool,
     /// The answer was taken back from the sink because its journal frame is damaged; the raw bytes are lost.
@@ -200,6 +204,16 @@ impl Outcome {
     #[must_use]
     pub fn is_of_attempt(&self) -> bool {
         self.attempts > 0 && self.same_as.is_none() && !self.reparsed && !self.restored
+    }
+
+    /// Returns whether there is an answer that passed and that the sink did not take.
+    #[must_use]
+    pub fn is_rejected(&self) -> bool {
+        let kind = match &self.end {
+            End::Failed(failure) => Some(failure.kind),
+            _ => None,
+        };
+        matches!(kind, Some(FailureKind::WriteRejected | FailureKind::Conflict))
     }
 }
 

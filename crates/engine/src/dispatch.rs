@@ -130,6 +130,8 @@ pub(crate) async fn run_pass(
         starts: (recovered.resume_at.iter().filter(|((step, _), _)| *step == pass.step && begins_late))
             .map(|((_, part), start)| (*part, *start))
             .collect(),
+        reporter: Arc::clone(&context.reporter),
+        control: context.control.clone(),
     };
     let (sender, fed) = mpsc::channel(4);
     let spending = pass.flow.budget.clone().map(|budget| Spending::new(budget, recovered.billed.values()));
@@ -160,6 +162,7 @@ pub(crate) async fn run_pass(
         is_full: false,
         told: None,
         told_until: None,
+        told_held_back: None,
         projector: Projector::new(pass.sink),
         is_complete: true,
         is_paused: false,
@@ -214,6 +217,8 @@ struct Flowing<'a> {
     is_full: bool,
     told: Option<Waiting>,
     told_until: Option<Instant>,
+    /// Why the sink shows nothing, as it was told last.
+    told_held_back: Option<String>,
     projector: Projector,
     /// Whether nothing was left for another pass.
     is_complete: bool,
@@ -271,7 +276,10 @@ impl Flowing<'_> {
                 () = tokio::time::sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
                 () = handler.width_freed(), if for_width => {}
                 () = shared.answered.notified(), if self.is_full => {}
-                written = self.projector.written(), if !self.projector.is_idle() => written?,
+                written = self.projector.written(), if !self.projector.is_idle() => {
+                    written?;
+                    self.tell_held_back();
+                }
                 Ok(()) = control.changed() => {
                     let wish = *control.borrow_and_update();
                     self.obey(wish);

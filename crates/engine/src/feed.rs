@@ -7,15 +7,17 @@ use std::{
 
 use bytes::Bytes;
 use domain::{
-    Failure, Planned, Read, Record, RecordKey, SampleNumber, SettledSet, SkipReason, Spent, StepNumber, WorkItem,
-    ports::{Grouping, Handler, KeyTable, OpenItem, Prior, Source, Starts},
+    Failure, Planned, Read, Record, RecordKey, Reporter, SampleNumber, SettledSet, SkipReason, Spent, StepNumber,
+    WorkItem,
+    ports::{Grouping, Handler, KeyTable, OpenItem, Prior, Records, Source, Starts},
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::{
+    away::Away,
     dispatch::{Until, first_candidates},
     plan::{self, Plan},
-    run::EngineError,
+    run::{Control, EngineError},
 };
 
 /// A work item with what earlier attempts left behind.
@@ -85,6 +87,10 @@ pub(crate) struct Feed {
     pub(crate) open: HashMap<RecordKey, OpenItem>,
     /// Where to start in each part.
     pub(crate) starts: Starts,
+    /// Who is told of a source that cannot be reached now.
+    pub(crate) reporter: Arc<dyn Reporter>,
+    /// What the user wants.
+    pub(crate) control: watch::Receiver<Control>,
 }
 
 /// What the feed gives back at its end.
@@ -116,7 +122,7 @@ impl Feed {
         let mut batch = Vec::with_capacity(BATCH);
         let mut weight = 0;
         'source: loop {
-            let reads = records.next(BATCH).await?;
+            let reads = self.next(&mut *records).await?;
             if reads.is_empty() {
                 break;
             }
@@ -171,6 +177,21 @@ impl Feed {
             return Ok(FedAll { n_records, keys: self.keys });
         }
         Ok(FedAll { n_records, keys: self.keys })
+    }
+
+    /// Reads on, and waits while something stands in the way that may pass.
+    async fn next(&mut self, records: &mut dyn Records) -> Result<Vec<Read>, EngineError> {
+        let mut away = Away::new(self.step, &self.reporter);
+        loop {
+            let error = match records.next(BATCH).await {
+                Ok(reads) => return Ok(reads),
+                Err(error) if records.may_pass() => error,
+                Err(error) => return Err(error.into()),
+            };
+            if away.wait(&error.0, &self.control).await.is_err() {
+                return Err(error.into());
+            }
+        }
     }
 
     fn filled(&mut self) -> Result<(), EngineError> {

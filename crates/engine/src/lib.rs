@@ -4,11 +4,12 @@
 //! passes: `feed` pulls it and drops what is settled, `plan` renders its work, `admit` gets a permit or learns why not,
 //! `dispatch` keeps the flow full, `execute` makes an attempt, `classify` decides what a failure costs, `retry` says
 //! when to try again, `settle` makes the end durable and then shows it, `status` adds up the events for people, and
-//! `finish` writes the outputs in source order and closes the accounts.
+//! `finish` writes the outputs in source order and closes the accounts. Where a table cannot be reached, `away` waits for it.
 //!
 //! The engine knows no vendor, no format, no database and no protocol: it sees the ports of `domain` and nothing else.
 
 mod admit;
+mod away;
 mod classify;
 mod derived;
 mod dispatch;

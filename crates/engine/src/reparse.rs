@@ -125,12 +125,13 @@ impl Judging {
             return Ok(());
         };
         self.reparsed.judged += 1;
-        let had_passed = outcome.end == End::Succeeded;
+        // What the sink did not take had passed, and is shown to the sink again.
+        let had_passed = outcome.end == End::Succeeded || outcome.is_rejected();
         let own_raw = if outcome.same_as.is_some() { Bytes::new() } else { raw };
         match ended {
             Ended::Done(answer) => {
                 let is_same = outcome.output.as_ref().is_some_and(|output| output.get() == answer.output.get());
-                if had_passed && is_same {
+                if outcome.end == End::Succeeded && is_same {
                     self.reparsed.unchanged += 1;
                     return Ok(());
                 }
@@ -161,7 +162,9 @@ fn was_answered(outcome: &Outcome) -> bool {
     match &outcome.end {
         End::Succeeded => true,
         End::Failed(failure) => {
-            matches!(failure.kind, FailureKind::InvalidOutput | FailureKind::Refused | FailureKind::NotAccepted)
+            let is_judged =
+                matches!(failure.kind, FailureKind::InvalidOutput | FailureKind::Refused | FailureKind::NotAccepted);
+            is_judged || outcome.is_rejected()
         }
         _ => false,
     }

@@ -12,6 +12,7 @@ pub(crate) struct Projector {
     sink: Option<Box<dyn Sink>>,
     waiting: VecDeque<Projection>,
     writing: Option<JoinHandle<Written>>,
+    held_back: Option<String>,
 }
 
 /// The sink comes back from its thread with what became of the batch.
@@ -23,7 +24,7 @@ const BATCH: usize = 1024;
 
 impl Projector {
     pub(crate) fn new(sink: Box<dyn Sink>) -> Self {
-        Self { sink: Some(sink), waiting: VecDeque::new(), writing: None }
+        Self { sink: Some(sink), waiting: VecDeque::new(), writing: None, held_back: None }
     }
 
     /// Takes settled records and begins to write if nothing is being written.
@@ -61,10 +62,16 @@ impl Projector {
         let joined = writing.await;
         self.writing = None;
         let (sink, written) = joined.map_err(|e| EngineError::Defect(format!("the sink panicked: {e}")))?;
+        self.held_back = sink.held_back();
         self.sink = Some(sink);
         written?;
         self.begin();
         Ok(())
+    }
+
+    /// Returns why the sink shows nothing at the moment, as it said after the last batch.
+    pub(crate) fn held_back(&self) -> Option<&String> {
+        self.held_back.as_ref()
     }
 
     /// Gives the sink back; everything has been shown.

@@ -45,6 +45,8 @@ pub struct Snapshot {
     pub until: Option<Timestamp>,
     /// The last failed attempt: its kind, and what it said.
     pub last_failure: Option<(FailureKind, String)>,
+    /// Why the sink shows nothing at the moment.
+    pub held_back: Option<String>,
     /// Whether the run drains.
     pub is_draining: bool,
     /// Whether the outputs are being written.
@@ -134,6 +136,7 @@ impl Reporter for Status {
                 now.waiting.clone_from(reason);
                 now.until = *until;
             }
+            Event::HeldBack { reason, .. } => now.held_back.clone_from(reason),
             Event::Draining { .. } => now.is_draining = true,
             Event::Finishing { .. } => now.is_finishing = true,
         }

@@ -1,7 +1,7 @@
 //! Ports in memory.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -11,10 +11,11 @@ use std::{
 
 use bytes::Bytes;
 use domain::{
-    BoxFuture, EndClass, Entry, Header, Located, Origin, Outcome, Read, Record, RecordKey, SkipReason, StepNumber,
+    BoxFuture, End, EndClass, Entry, Failure, FailureKind, Header, Located, Origin, Outcome, Read, Record, RecordKey,
+    SkipReason, StepNumber,
     ports::{
         Artefact, Change, Fingerprint, Found, Inspected, Journal, JournalError, KeyTableError, Merge, Outcomes,
-        Projection, Records, Recovered, RequestTable, Sink, SinkError, Source, SourceError, Starts,
+        Projection, Records, Recovered, Rejected, RequestTable, Sink, SinkError, Source, SourceError, Starts,
     },
 };
 use serde_json::value::RawValue;
@@ -100,6 +101,10 @@ pub struct Shown {
     pub live: Arc<Mutex<Vec<(RecordKey, EndClass)>>>,
     /// The final output, once it is in place.
     pub merged: Arc<Mutex<Option<Vec<Outcome>>>>,
+    /// Positions of records that the final output does not take.
+    pub rejecting: Arc<Mutex<BTreeSet<u64>>>,
+    /// How often the sink cannot be reached when it is to write what it holds.
+    pub n_away: Arc<Mutex<u32>>,
 }
 
 /// A sink that keeps what it is given.
@@ -136,19 +141,39 @@ impl Sink for MemorySink {
     }
 
     fn merge(&mut self) -> Result<Box<dyn Merge>, SinkError> {
-        Ok(Box::new(MemoryMerge { shown: self.shown.clone(), outcomes: Vec::new() }))
+        Ok(Box::new(MemoryMerge { shown: self.shown.clone(), outcomes: Vec::new(), rejected: Vec::new() }))
     }
 }
 
 struct MemoryMerge {
     shown: Shown,
     outcomes: Vec<Outcome>,
+    rejected: Vec<Rejected>,
 }
 
 impl Merge for MemoryMerge {
     fn write(&mut self, _record: &Record, outcome: &Outcome) -> Result<(), SinkError> {
+        let is_rejected = self.shown.rejecting.lock().expect("no holder panics").contains(&outcome.key.position);
+        if is_rejected && outcome.end == End::Succeeded {
+            let failure = Failure::new(FailureKind::WriteRejected, "too long for its column");
+            self.rejected.push(Rejected { key: outcome.key, failure });
+            return Ok(());
+        }
         self.outcomes.push(outcome.clone());
         Ok(())
+    }
+
+    fn settle(&mut self) -> Result<Vec<Rejected>, SinkError> {
+        let mut n_away = self.shown.n_away.lock().expect("no holder panics");
+        if *n_away > 0 {
+            *n_away -= 1;
+            return Err(SinkError::environment("the table cannot be reached"));
+        }
+        Ok(std::mem::take(&mut self.rejected))
+    }
+
+    fn may_pass(&self) -> bool {
+        true
     }
 
     fn finish(self: Box<Self>) -> Result<Vec<Artefact>, SinkError> {

@@ -158,6 +158,7 @@ fn instead(now: &Standing) -> &'static str {
             Some("throttled" | "rate") => "throttled",
             Some("pause") => "pause",
             Some("outage") => "outage",
+            Some("table") => "table",
             Some("parked") => "parked",
             // The next attempts are due in a moment, as a rule.
             _ => "",

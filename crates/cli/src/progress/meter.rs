@@ -101,7 +101,8 @@ impl Meter {
         let usage = billed.total();
         let spent = self.facts.prices.cost(&billed);
         let total = now.n_records.or(now.n_counted);
-        let waiting_for = now.waiting.as_ref().and_then(|wait| waiting_for(wait, now.until, time));
+        let waiting_for = (now.waiting.as_ref().and_then(|wait| waiting_for(wait, now.until, time)))
+            .or_else(|| waiting_for(&Waiting::Table(now.held_back.clone()?), None, time));
         let phase = phase(&now, *self.control.borrow(), waiting_for.is_some());
         let left = total.map(|total| total.saturating_sub(now.n_settled));
         let eta_rate = self.rate(FOR_ETA, at, now.n_settled_now);
@@ -174,6 +175,7 @@ fn waiting_for(wait: &Waiting, until: Option<Timestamp>, now: Timestamp) -> Opti
         Waiting::Throttled => ("throttled", None),
         Waiting::Pause => ("pause", None),
         Waiting::Outage(what) => ("outage", Some(what.clone())),
+        Waiting::Table(what) => ("table", Some(what.clone())),
         Waiting::Backoff => ("backoff", None),
         Waiting::Parked => ("parked", None),
         Waiting::Paused => ("paused", None),

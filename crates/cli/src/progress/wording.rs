@@ -119,6 +119,7 @@ fn waiting(wait: &WaitingFor) -> String {
         "throttled" => "the model asked us to slow down",
         "pause" => "the pipeline's pause after a failure",
         "outage" => "no model can be reached",
+        "table" => "a table cannot be reached; what is settled is kept",
         "backoff" => "the next attempts are due later",
         "parked" => "work outside is looked at later",
         other => other,

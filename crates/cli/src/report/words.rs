@@ -285,6 +285,7 @@ words! {
     skip_duplicate_key: "its user key stands in an earlier record", "用户键与之前的记录重复";
     skip_name_taken: "it has a field of the new field's name already", "已有与新字段同名的字段";
     skip_filtered: "left out by the pipeline's filter", "被流水线的过滤条件排除";
+    skip_answered: "its answer columns hold something already", "答案列已有内容";
 }
 
 impl Words {
@@ -333,6 +334,7 @@ impl Words {
             SkipReason::DuplicateKey => self.skip_duplicate_key,
             SkipReason::NameTaken => self.skip_name_taken,
             SkipReason::Filtered => self.skip_filtered,
+            SkipReason::Answered => self.skip_answered,
         }
     }
 

@@ -14,5 +14,5 @@ pub use handler::{AttemptContext, Ended, Grouping, Handler, MemberEnd, Notes, Pr
 pub use journal::{Damage, Found, Journal, JournalError, OpenItem, Outcomes, Recovered};
 pub use key_table::{KeyTable, KeyTableError, RequestTable};
 pub use model::{Ask, Class, ModelAnswer, ModelClient, ModelRequest, NotBefore, Permit, Reservation, Reserve};
-pub use sink::{Artefact, Merge, Projection, Sink, SinkError};
+pub use sink::{Artefact, Merge, Projection, Rejected, Sink, SinkError};
 pub use source::{Change, Fingerprint, Inspected, Records, Source, SourceError, Starts};

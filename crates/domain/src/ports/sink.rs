@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Outcome, Record};
+use crate::{Failure, Outcome, Record, RecordKey};
 
 /// A settled record, ready to be shown.
 #[derive(Clone, Debug)]
@@ -11,6 +11,15 @@ pub struct Projection {
     pub record: Record,
     /// Its end.
     pub outcome: Outcome,
+}
+
+/// A record whose outcome a sink does not take: the answer is kept, and the record ends as failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// Which.
+    pub key: RecordKey,
+    /// Why: of kind `write_rejected` or `conflict`.
+    pub failure: Failure,
 }
 
 /// A file that a run produced.
@@ -64,11 +73,18 @@ pub trait Sink: Send {
     /// Where it cannot be opened or cut.
     fn open(&mut self, is_new: bool) -> Result<(), SinkError>;
 
-    /// Shows settled records, in the order in which they settled.
+    /// Shows settled records, in the order in which they settled. What cannot be shown now ([`Sink::held_back`]), or is not
+    /// taken, is no error: the final output gets every record, and tells.
     ///
     /// # Errors
     /// Where the live output cannot be written.
     fn project(&mut self, settled: &[Projection]) -> Result<(), SinkError>;
+
+    /// Returns why settled records are not shown at the moment, where something stands in the way that may pass: a
+    /// database that cannot be reached.
+    fn held_back(&self) -> Option<String> {
+        None
+    }
 
     /// Returns the output of an earlier projection of this record, if the live output has it: it saves an answer whose
     /// journal frame is damaged.
@@ -84,13 +100,27 @@ pub trait Sink: Send {
     fn merge(&mut self) -> Result<Box<dyn Merge>, SinkError>;
 }
 
-/// A final output being written aside.
+/// A final output being written.
 pub trait Merge: Send {
     /// Adds the next record of the source with its end.
     ///
     /// # Errors
     /// Where it cannot be written.
     fn write(&mut self, record: &Record, outcome: &Outcome) -> Result<(), SinkError>;
+
+    /// Writes what was added and is still held, and returns the records among all added so far whose outcome was not
+    /// taken: each once. What they end as is journaled before [`Merge::finish`].
+    ///
+    /// # Errors
+    /// Where it cannot be written. Where [`Merge::may_pass`] says so, this may be called again: nothing is lost.
+    fn settle(&mut self) -> Result<Vec<Rejected>, SinkError> {
+        Ok(Vec::new())
+    }
+
+    /// Returns whether what stood in the way of the last [`Merge::settle`] may pass by itself: a database that restarts.
+    fn may_pass(&self) -> bool {
+        false
+    }
 
     /// Syncs, renames into place, removes the live output, and tells what was written. Nothing is visible before.
     ///

@@ -99,6 +99,12 @@ pub trait Source: Send + Sync {
 
 /// A reading in progress.
 pub trait Records: Send {
-    /// Reads on: at most `max` records; an empty list is the end.
+    /// Reads on: at most `max` records; an empty list is the end. After an error that may pass ([`Records::may_pass`]) it
+    /// may be called again, and goes on behind the last record that it returned.
     fn next(&mut self, max: usize) -> BoxFuture<'_, Result<Vec<Read>, SourceError>>;
+
+    /// Returns whether what stood in the way of the last read may pass by itself: a database that restarts.
+    fn may_pass(&self) -> bool {
+        false
+    }
 }

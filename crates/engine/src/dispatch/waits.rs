@@ -27,6 +27,16 @@ impl Flowing<'_> {
         }
     }
 
+    /// Tells the reader why the sink shows nothing, when that changes.
+    pub(super) fn tell_held_back(&mut self) {
+        let reason = self.projector.held_back();
+        if reason != self.told_held_back.as_ref() {
+            self.told_held_back = reason.cloned();
+            let reason = self.told_held_back.clone();
+            self.context.reporter.on(&Event::HeldBack { step: self.step, reason });
+        }
+    }
+
     /// Tells the reader why nothing can start, when that changes.
     pub(super) fn tell_waiting(&mut self) {
         let reason = match &self.waiting {

@@ -81,7 +81,7 @@ impl StepAccount {
         self.tally.add(outcome.end.class());
         self.restored += u64::from(outcome.restored);
         self.duplicates += u64::from(outcome.same_as.is_some());
-        self.reparsed += u64::from(outcome.reparsed);
+        self.reparsed += u64::from(outcome.reparsed && !outcome.is_rejected());
         if let End::Failed(Failure { reason: Some(reason), .. }) = &outcome.end {
             *self.failed_by_reason.entry(reason.word()).or_default() += 1;
         }
@@ -91,6 +91,12 @@ impl StepAccount {
         if let EndClass::Skipped(_) = outcome.end.class() {
             debug_assert_eq!(outcome.attempts, 0, "a skipped record is never asked for");
         }
+    }
+
+    /// Books a record otherwise that was booked before: the sink did not take its outcome.
+    pub(super) fn rebook(&mut self, before: &End, now: &End) {
+        self.tally.subtract(before.class());
+        self.tally.add(now.class());
     }
 
     /// Adds up.

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use domain::{
     AnswerMeta, End, Entry, Header, Outcome, Planned, Read, Record, RecordKey, SampleNumber, StepNumber,
-    ports::{Found, Merge, Outcomes, Recovered, Sink, Source},
+    ports::{Found, Merge, Outcomes, Recovered, Rejected, Sink, Source},
 };
 
 use super::StepAccount;
 use crate::{
+    away::Away,
     dispatch::{Until, blocking},
     execute,
     reread::Reread,
@@ -37,8 +38,9 @@ struct Merging {
     source_name: String,
     samples: SampleNumber,
     until: Option<Until>,
-    /// Answers taken back from the live output: journaled before the outputs are in place.
-    restored: Vec<Entry>,
+    /// Answers taken back from the live output, and ends of records that the sink did not take: journaled before the
+    /// outputs are in place.
+    mended: Vec<Entry>,
     at: domain::Timestamp,
 }
 
@@ -58,8 +60,8 @@ pub(crate) async fn finish(finish: Finish, context: &Context, recovered: &Recove
     let mut account = StepAccount::open(name, recovered.n_processes, recovered.n_asked_again_before);
     account.short = until.map(|_| 0);
     let source_name = source.name();
-    let (restored, at) = (Vec::new(), context.clock.now());
-    let mut merging = Merging { outcomes, merge, sink, account, step, source_name, samples, until, restored, at };
+    let (mended, at) = (Vec::new(), context.clock.now());
+    let mut merging = Merging { outcomes, merge, sink, account, step, source_name, samples, until, mended, at };
     let mut records = Reread::open(&*source, limit)?;
     loop {
         let reads = records.next(BATCH).await?;
@@ -67,11 +69,13 @@ pub(crate) async fn finish(finish: Finish, context: &Context, recovered: &Recove
             break;
         }
         merging = blocking(move || merging.take(reads).map(|()| merging)).await??;
+        merging = settle(merging, context).await?;
+        let mended = std::mem::take(&mut merging.mended);
+        if !mended.is_empty() {
+            context.journal.append(mended).await?;
+        }
     }
-    let Merging { merge, mut account, restored, .. } = merging;
-    if !restored.is_empty() {
-        context.journal.append(restored).await?;
-    }
+    let Merging { merge, mut account, .. } = merging;
     account.attempts = recovered.attempts.get(&step).copied().unwrap_or_default();
     account.billed = recovered.billed.get(&step).cloned().unwrap_or_default();
     account.close();
@@ -83,7 +87,39 @@ pub(crate) async fn finish(finish: Finish, context: &Context, recovered: &Recove
     Ok(StepEnd::Finished(account))
 }
 
+/// Has the sink write what it holds, and waits while something stands in the way that may pass.
+async fn settle(mut merging: Merging, context: &Context) -> Result<Merging, EngineError> {
+    let mut away = Away::new(merging.step, &context.reporter);
+    loop {
+        let settled;
+        (merging, settled) = blocking(move || {
+            let settled = merging.settle();
+            (merging, settled)
+        })
+        .await?;
+        match settled {
+            Ok(()) => return Ok(merging),
+            Err(EngineError::Sink(error)) if merging.merge.may_pass() => {
+                away.wait(&error.message, &context.control).await.map_err(|_| EngineError::Sink(error))?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 impl Merging {
+    fn settle(&mut self) -> Result<(), EngineError> {
+        for Rejected { key, failure } in self.merge.settle()? {
+            let Found::Outcome(entry) = self.outcomes.of(&key)? else { continue };
+            let Entry { header: Header::Outcome(outcome), raw } = *entry else { continue };
+            let end = End::Failed(failure);
+            self.account.rebook(&outcome.end, &end);
+            let outcome = Outcome { end, reparsed: true, at: self.at, ..*outcome };
+            self.mended.push(Entry { header: Header::Outcome(Box::new(outcome)), raw });
+        }
+        Ok(())
+    }
+
     fn take(&mut self, reads: Vec<Read>) -> Result<(), EngineError> {
         for Read { mut record, .. } in reads {
             let (mut n_accepted, mut is_worked_on, mut is_called_off) = (0, true, false);
@@ -138,7 +174,7 @@ impl Merging {
                         outcome.output = Some(output);
                         outcome.restored = true;
                     }
-                    self.restored.push(entry.clone());
+                    self.mended.push(entry.clone());
                     entry
                 }
                 None => {

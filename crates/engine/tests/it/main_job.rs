@@ -299,3 +299,49 @@ async fn a_new_rule_is_applied_to_what_was_paid_for_and_only_what_fails_by_it_is
     assert_eq!(account.billed.total().prompt_tokens, billed.total().prompt_tokens + 100);
     assert_eq!(shown[9].end.class(), EndClass::Failed(FailureKind::Rejected));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_the_sink_does_not_take_is_kept_and_shown_again_without_asking() {
+    let handler = ScriptedHandler::new(4, |_, _| Reply::Answer(MS)).billing(USAGE).judging(|_, _| Ok(answer("raw")));
+    let story = story(1000, handler);
+    story.shown.rejecting.lock().unwrap().extend([3, 700]);
+    // The table is away when it is written to, twice, and comes back.
+    *story.shown.n_away.lock().unwrap() = 2;
+    let account = finished(story.run().await.unwrap());
+    assert_eq!((account.records, account.succeeded, account.failed, account.adds_up), (1000, 998, 2, true));
+    assert_eq!(account.failed_by_kind, BTreeMap::from([("write_rejected", 2)]));
+    assert_eq!((account.reparsed, account.billed.total().prompt_tokens), (0, 100_000), "billed once");
+    let recovered = story.journal.recovered();
+    let tally = &recovered.tally[&0];
+    assert_eq!((tally.succeeded, tally.n_failed()), (998, 2), "the journal knows it");
+    assert_eq!(recovered.attempts[&0], 1000);
+
+    // Whoever makes room for the answers has them shown again; nothing is asked.
+    story.shown.rejecting.lock().unwrap().clear();
+    let context = Context {
+        journal: Arc::new(story.journal.clone()),
+        clock: Arc::new(SteppingClock::new(1)),
+        reporter: Arc::new(()),
+        control: story.control.subscribe(),
+        version: "test".to_owned(),
+    };
+    let (source, handler) = (Arc::new(story.source.clone()), story.handler.clone());
+    let reparse = Reparse { number: 0, source, handler, limit: None, keeps_failures: false };
+    let reparsed = engine::reparse(reparse, &context).await.unwrap();
+    assert_eq!((reparsed.judged, reparsed.reopened, reparsed.still_failed), (1000, 0, 0));
+    let account = finished(story.goes_on(None).await.unwrap());
+    assert_eq!((account.succeeded, account.failed, story.handler.asked().len()), (1000, 0, 1000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_stays_away_ends_the_step_and_the_next_start_asks_nothing() {
+    let story = story(10, ScriptedHandler::new(4, |_, _| Reply::Answer(MS)));
+    *story.shown.n_away.lock().unwrap() = 1000;
+    let begun = tokio::time::Instant::now();
+    let error = story.run().await.unwrap_err();
+    assert_eq!(error.to_string(), "the table cannot be reached");
+    assert_eq!(begun.elapsed().as_secs() / 60, 10, "it was waited for");
+    *story.shown.n_away.lock().unwrap() = 0;
+    let account = finished(story.goes_on(None).await.unwrap());
+    assert_eq!((account.succeeded, story.handler.asked().len()), (10, 10));
+}

@@ -80,7 +80,11 @@ fn a_completion_continues_its_prompts() {
     assert_eq!(billed.last().map(|event| event["usage"]["total_tokens"].clone()), Some(json!(16)));
     assert_eq!(post(&vendor, "/v1/completions", &json!({ "model": "m", "prompt": "a", "n": 0 })).status, 400);
     let nothing = json!({ "model": "m", "prompt": [], "stream": true });
-    assert_eq!(post(&vendor, "/v1/completions", &nothing).status, 400, "an answer to no prompt would be an empty stream");
+    assert_eq!(
+        post(&vendor, "/v1/completions", &nothing).status,
+        400,
+        "an answer to no prompt would be an empty stream"
+    );
 }
 
 #[test]
