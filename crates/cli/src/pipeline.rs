@@ -8,8 +8,9 @@ mod routes;
 
 use std::{borrow::Cow, fmt, path::PathBuf};
 
+use connect::Taken;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use simulate::Span;
 use work::{
     embed::Embed,
@@ -115,6 +116,18 @@ pub(crate) struct StepConfig {
     pub(crate) tolerate: Tolerate,
 }
 
+impl StepConfig {
+    /// Returns what a source has to know of the columns that the answers go to.
+    pub(crate) fn answers(&self) -> connect::AnswerColumns {
+        let taken = match self.source.pending {
+            Some(Pending { errors }) => Taken::Pending { errors },
+            None if self.sink.overwrites() => Taken::Overwritten,
+            None => Taken::Refused,
+        };
+        connect::AnswerColumns { names: self.sink.names(&self.work.new_fields()), taken }
+    }
+}
+
 /// Where records come from: one kind of table, and what the work sees of it.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
@@ -132,6 +145,46 @@ pub(crate) struct SourceConfig {
     /// skipped as `filtered`. A field that a record does not have is false; text that is a number is compared as one.
     #[serde(default, rename = "where")]
     pub(crate) where_: Option<String>,
+    /// Whether only records are worked on that lack an answer: those of which a column that an answer goes to is empty, or
+    /// not there. The others are skipped as `answered`, and no answer of theirs is replaced.
+    #[serde(default, deserialize_with = "pending")]
+    #[schemars(with = "Option<PendingAsWritten>")]
+    pub(crate) pending: Option<Pending>,
+}
+
+/// Which records lack an answer: `true`, or what else counts as none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Pending {
+    /// Whether a text that begins with `ERROR: ` is no answer. AI-DataFlux leaves such texts where it got none.
+    pub(crate) errors: bool,
+}
+
+/// [`Pending`] as it is written.
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(rename = "Pending")]
+enum PendingAsWritten {
+    /// Whether only records are worked on of which an answer column is empty.
+    Is(bool),
+    /// What counts as empty besides.
+    But(PendingBut),
+}
+
+/// What counts as empty besides what is.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct PendingBut {
+    /// Whether a text that begins with `ERROR: ` does, as AI-DataFlux leaves it where it got no answer.
+    errors: bool,
+}
+
+/// Reads `pending`: `false` is none.
+fn pending<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Pending>, D::Error> {
+    Ok(match Option::<PendingAsWritten>::deserialize(deserializer)? {
+        None | Some(PendingAsWritten::Is(false)) => None,
+        Some(PendingAsWritten::Is(true)) => Some(Pending { errors: false }),
+        Some(PendingAsWritten::But(PendingBut { errors })) => Some(Pending { errors }),
+    })
 }
 
 /// What is done with each record.

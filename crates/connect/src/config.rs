@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    ByteSize, Compression, FileSink, FileSource, Label, Place, SinkPlaces,
+    AnswerColumns, ByteSize, Compression, FileSink, FileSource, Label, Place, SinkPlaces,
     csv::{self, Declared, RowsFormat, RowsLayout},
     excel::{self, Chosen, SheetFormat, SheetLayout},
     file::Stored,
@@ -166,12 +166,12 @@ impl SourceConfig {
         mistakes
     }
 
-    /// Makes a source of the files at `place`, which is the path resolved. A record that has one of the `forbidden`
-    /// fields is skipped: see [`SinkConfig::forbidden`].
+    /// Makes a source of the files at `place`, which is the path resolved. What is done with a record that has one of the
+    /// `answers` already is found out before anything is asked.
     ///
     /// # Errors
     /// Where there is a mistake among the options.
-    pub fn source(&self, place: Place, step: StepNumber, forbidden: Vec<String>) -> Result<FileSource, SourceError> {
+    pub fn source(&self, place: Place, step: StepNumber, answers: AnswerColumns) -> Result<FileSource, SourceError> {
         let (label, compression) = each!(self, options => (options.encoding.as_ref(), options.compression), else (None, Some(Compression::None)));
         let encoding = label.map(Label::encoding).transpose().map_err(SourceError)?;
         let max = match self {
@@ -191,18 +191,18 @@ impl SourceConfig {
             RowsFormat { declared, has_header: header.unwrap_or(true), encoding }
         };
         Ok(match self {
-            Self::Jsonl(_) => FileSource::new(LinesFormat { encoding }, settings, place, step, forbidden),
-            Self::Json(_) => FileSource::new(ItemsFormat { encoding }, settings, place, step, forbidden),
+            Self::Jsonl(_) => FileSource::new(LinesFormat { encoding }, settings, place, step, answers),
+            Self::Json(_) => FileSource::new(ItemsFormat { encoding }, settings, place, step, answers),
             Self::Excel(excel::SourceConfig { sheet, header_row, .. }) => {
                 let chosen = Chosen { sheet: sheet.clone(), header_row: *header_row };
-                FileSource::new(SheetFormat::new(chosen), settings, place, step, forbidden)
+                FileSource::new(SheetFormat::new(chosen), settings, place, step, answers)
             }
             Self::Csv(csv::SourceConfig { delimiter, quote, header, .. }) => {
                 let format = rows(delimiter.map(|one| one.0), *quote, *header);
-                FileSource::new(format, settings, place, step, forbidden)
+                FileSource::new(format, settings, place, step, answers)
             }
             Self::Tsv(csv::TsvSourceConfig { quote, header, .. }) => {
-                FileSource::new(rows(Some(b'\t'), *quote, *header), settings, place, step, forbidden)
+                FileSource::new(rows(Some(b'\t'), *quote, *header), settings, place, step, answers)
             }
         })
     }
@@ -245,11 +245,37 @@ impl SinkConfig {
         self.naming().names(fields)
     }
 
-    /// Returns the names that a record must not have yet: what [`SourceConfig::source`] takes as `forbidden`, so that a
-    /// taken name is found before anything is asked.
+    /// Returns whether new fields may replace old ones of the same name.
     #[must_use]
-    pub fn forbidden(&self, fields: &[String]) -> Vec<String> {
-        self.naming().forbidden(fields)
+    pub fn overwrites(&self) -> bool {
+        each!(self, options => options.overwrite)
+    }
+
+    /// Lets new fields replace old ones of the same name.
+    pub fn overwrite(&mut self) {
+        each!(self, options => options.overwrite = true);
+    }
+
+    /// Returns the column that says how each record ended, where there is to be one.
+    #[must_use]
+    pub fn status(&self) -> Option<&str> {
+        match self {
+            Self::Csv(options) => options.status.as_deref(),
+            Self::Tsv(options) => options.status.as_deref(),
+            Self::Excel(options) => options.status.as_deref(),
+            Self::Jsonl(_) | Self::Json(_) => None,
+        }
+    }
+
+    /// Returns whether every record of the source is to stand in the output, whatever becomes of it.
+    #[must_use]
+    pub fn keeps_all(&self) -> bool {
+        let rows = match self {
+            Self::Csv(options) => options.rows,
+            Self::Tsv(options) => options.rows,
+            Self::Jsonl(_) | Self::Json(_) | Self::Excel(_) => csv::WhichRows::Succeeded,
+        };
+        rows == csv::WhichRows::All || self.status().is_some()
     }
 
     /// Returns what is wrong with the options.
@@ -292,8 +318,12 @@ impl SinkConfig {
         source: &FileSource,
     ) -> Result<FileSink, SinkError> {
         let (label, compression) = each!(self, options => (options.encoding.as_ref(), options.compression), else (None, Some(Compression::None)));
-        let encoding = label.map(Label::encoding).transpose().map_err(SinkError::new)?.unwrap_or(UTF_8);
-        let (storing, naming) = (Storing { compression, encoding }, self.naming());
+        let encoding = label.map(Label::encoding).transpose().map_err(SinkError::new)?;
+        let is_in_place = places.in_place.is_some();
+        // In its own place a file stays in the encoding that it is in.
+        let encoding = encoding.or_else(|| source.encoding().filter(|_| is_in_place)).unwrap_or(UTF_8);
+        let keeps_all = self.keeps_all() || is_in_place;
+        let (storing, naming) = (Storing { compression, encoding, keeps_all }, self.naming());
         let rows = |delimiter, quote: Option<csv::Quote>, bom| RowsLayout {
             declared: Declared { delimiter, quote: quote.map(|quote| quote.0) },
             bom,
@@ -314,7 +344,11 @@ impl SinkConfig {
     }
 
     fn naming(&self) -> Naming {
-        each!(self, options => Naming { overwrite: options.overwrite, columns: options.columns.clone() })
+        each!(self, options => Naming {
+            overwrite: options.overwrite,
+            columns: options.columns.clone(),
+            status: self.status().map(str::to_owned),
+        })
     }
 }
 

@@ -20,12 +20,12 @@
 //! ```
 //!
 //! ```
-//! use connect::{Place, SourceConfig};
+//! use connect::{AnswerColumns, Place, SourceConfig};
 //! use domain::ports::Source;
 //!
 //! let config: SourceConfig = serde_json::from_str(r#"{"jsonl": {"path": "data/tickets.jsonl", "max_line": "64MiB"}}"#)?;
 //! let place = Place { path: "/nowhere/data/tickets.jsonl".into(), name: "data/tickets.jsonl".into() };
-//! let source = config.source(place, 0, vec![])?;
+//! let source = config.source(place, 0, AnswerColumns::default())?;
 //! let error = source.fingerprint().unwrap_err().to_string();
 //! assert!(error.starts_with("cannot read `data/tickets.jsonl`: there is no such file"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -43,6 +43,6 @@ mod table;
 mod tests;
 
 pub use config::{Mistake, SinkConfig, SourceConfig};
-pub use file::{Compression, Label, Place, Stream, spool};
+pub use file::{Compression, Label, Place, Stream, is_same_file, spool};
 pub use size::ByteSize;
-pub use table::{FileSink, FileSource, SinkPlaces};
+pub use table::{AnswerColumns, FileSink, FileSource, InPlace, SinkPlaces, Taken, is_as_left};

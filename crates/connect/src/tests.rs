@@ -9,7 +9,7 @@ use domain::{
 use serde_json::{Value, json, value::RawValue};
 use tempfile::TempDir;
 
-use crate::{FileSink, FileSource, Place, SinkConfig, SinkPlaces, SourceConfig};
+use crate::{AnswerColumns, FileSink, FileSource, Place, SinkConfig, SinkPlaces, SourceConfig};
 
 pub(crate) fn place(folder: &Path, name: &str) -> Place {
     Place { path: folder.join(name), name: name.to_owned() }
@@ -80,7 +80,7 @@ pub(crate) struct Job {
     source: Value,
     sink: Value,
     fields: Vec<String>,
-    forbidden: Vec<String>,
+    pub(crate) answers: AnswerColumns,
 }
 
 impl Job {
@@ -91,7 +91,7 @@ impl Job {
             source: json!({ format: { "path": path } }),
             sink: json!({ "jsonl": { "path": "out.jsonl" } }),
             fields: vec!["x".to_owned()],
-            forbidden: vec![],
+            answers: AnswerColumns::default(),
         }
     }
 
@@ -113,7 +113,7 @@ impl Job {
     }
 
     pub(crate) fn forbidding(mut self, fields: &[&str]) -> Self {
-        self.forbidden = fields.iter().map(|&field| field.to_owned()).collect();
+        self.answers.names = fields.iter().map(|&field| field.to_owned()).collect();
         self
     }
 
@@ -151,7 +151,7 @@ impl Job {
         let config = source_config(self.source.clone());
         assert_eq!(config.mistakes(), []);
         let place = place(self.path(), config.path().to_str().unwrap());
-        config.source(place, 0, self.forbidden.clone()).unwrap()
+        config.source(place, 0, self.answers.clone()).unwrap()
     }
 
     pub(crate) fn places(&self) -> SinkPlaces {
@@ -220,6 +220,11 @@ impl Job {
             };
             merge.write(&record, &outcome).map_err(|error| error.message)?;
         }
-        merge.finish().map_err(|error| error.message)
+        let rejected = merge.settle().map_err(|error| error.message)?;
+        let artefacts = merge.finish().map_err(|error| error.message)?;
+        match rejected.into_iter().next() {
+            Some(rejected) => Err(rejected.failure.message),
+            None => Ok(artefacts),
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use domain::{Clock, Timestamp};
 use store::{Locked, Manifest, RunFolder, RunLock, Turn};
 
+use super::run::Before;
 use crate::{args::Run, clock, compose::identity, exit::ConfigurationError, pipeline::Ready, talk};
 
 /// The parts of a prompt that judge answers and ask nothing: `reparse` may change them.
@@ -19,8 +20,9 @@ pub(super) struct Chosen {
 
 /// Finds the run that the command line means, or begins one.
 ///
-/// Parts of a prompt that are named in `may_change` may differ from what the run was begun with: it takes the new ones.
-pub(super) fn choose(args: &Run, ready: &Ready, clock: &dyn Clock, may_change: &[&str]) -> anyhow::Result<Chosen> {
+/// Parts of a prompt that `before` may change may differ from what the run was begun with: it takes the new ones.
+pub(super) fn choose(args: &Run, ready: &Ready, clock: &dyn Clock, before: &Before) -> anyhow::Result<Chosen> {
+    let may_change = before.may_change();
     let state = &args.state.state;
     // Two commands that begin in one moment must not both find that there is no run: one looks at a time.
     let _turn = Turn::take(state).map_err(|error| {
@@ -59,6 +61,12 @@ pub(super) fn choose(args: &Run, ready: &Ready, clock: &dyn Clock, may_change: &
     };
     let (folder, manifest) = found;
     let lock = folder.lock()?;
+    let is_asked_for = args.resume || args.task_id.is_some() || !matches!(before, Before::Nothing);
+    if !is_asked_for && is_over(ready, &folder, &manifest)? {
+        talk::say(format!("run {} is done, and wrote in place: a new run looks for what is pending now", folder.id()));
+        drop(lock);
+        return begin(args, ready, identity_parts, clock.now());
+    }
     if manifest.identity == identity::of(&identity_parts) {
         return Ok(Chosen { folder, manifest, _lock: lock });
     }
@@ -105,6 +113,24 @@ pub(super) fn choose(args: &Run, ready: &Ready, clock: &dyn Clock, may_change: &
         )
     };
     Err(ConfigurationError(message).into())
+}
+
+/// Returns whether a run is done and its source is not what it was any more, since the answers went into it: then the same
+/// command means what is pending now.
+fn is_over(ready: &Ready, folder: &RunFolder, manifest: &Manifest) -> anyhow::Result<bool> {
+    if !manifest.told || manifest.n_records.len() < manifest.n_steps {
+        return Ok(false);
+    }
+    let named = ready.named();
+    for (name, step) in &ready.pipeline.steps.0 {
+        let Some(kept) = named.kept(step, folder.path(), name) else { continue };
+        let target = named.place(step.sink.path());
+        let in_place = named.in_place(folder.path(), name);
+        if step.source.pending.is_some() || !connect::is_as_left(&target, &kept, &in_place)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The latest run of this pipeline file, or the one with this id.

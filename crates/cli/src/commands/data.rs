@@ -230,7 +230,7 @@ fn source(args: &TableFile) -> anyhow::Result<FileSource> {
     if let Some(mistake) = config.mistakes().into_iter().next() {
         return Err(wrong(mistake.message).into());
     }
-    let source = config.source(place(file), 0, Vec::new()).map_err(|error| wrong(error.0))?;
+    let source = config.source(place(file), 0, connect::AnswerColumns::default()).map_err(|error| wrong(error.0))?;
     source.fingerprint().map_err(|error| ConfigurationError(error.0))?;
     Ok(source)
 }

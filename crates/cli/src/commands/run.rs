@@ -43,7 +43,7 @@ pub(super) fn start(args: &Run, before: &Before) -> anyhow::Result<Exit> {
     super::check::tell(&checked.diagnostics);
     let Some(ready) = checked.ready else { return Ok(Exit::Configuration) };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let mut chosen = choose::choose(args, &ready, &*clock, before.may_change())?;
+    let mut chosen = choose::choose(args, &ready, &*clock, before)?;
     let id = chosen.folder.id();
     let (journal, recovered) = open_journal(args.reask_damaged, &chosen)?;
     talk::say(format!("run {id}: {}", if recovered.n_processes > 0 { "going on" } else { "begins" }));
@@ -160,6 +160,9 @@ impl Working<'_> {
             let n_settled = self.recovered.settled.n_settled(parts.number);
             let source = step::source(&parts)?;
             let compared = compare(&*source, name, &mut self.chosen)?;
+            if n_settled > 0 {
+                self.tell_changed_meanwhile(name, config)?;
+            }
             let is_whole = self.args.sample.is_none();
             if is_whole
                 && compared == Compared::Unchanged

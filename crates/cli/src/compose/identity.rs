@@ -34,6 +34,7 @@ pub(crate) fn parts(ready: &Ready) -> BTreeMap<String, String> {
         add(format!("steps.{name}.source.fields"), &serde_json::json!(source.fields));
         add(format!("steps.{name}.source.require"), &serde_json::json!(source.require));
         add(format!("steps.{name}.source.where"), &serde_json::json!(source.where_));
+        add(format!("steps.{name}.source.pending"), &serde_json::json!(source.pending));
     }
     parts
 }

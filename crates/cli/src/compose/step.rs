@@ -2,6 +2,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+use anyhow::Context as _;
 use connect::{FileSource, Place};
 use domain::{
     StepNumber,
@@ -29,8 +30,17 @@ pub(crate) struct Parts<'a> {
 /// # Errors
 /// Where standard input cannot be kept.
 pub(crate) fn source(parts: &Parts<'_>) -> anyhow::Result<Arc<FileSource>> {
-    let table = &parts.step.source.table;
-    let place = parts.ready.named().source(table, parts.folder.path(), parts.name);
+    let (table, named, folder) = (&parts.step.source.table, parts.ready.named(), parts.folder.path());
+    if let Some(kept) = named.kept(parts.step, folder, parts.name) {
+        if !kept.path.exists() {
+            let from = named.place(table.path());
+            let mut file = std::fs::File::open(&from.path)
+                .with_context(|| format!("cannot read `{}`; the answers are to go into it", from.name))?;
+            connect::spool(&mut file, &kept)?;
+        }
+        return at(kept, parts.number, parts.step);
+    }
+    let place = named.source(table, folder, parts.name);
     // It can be read once, and a run reads its source more often: what came in first is what the run is about.
     if table.is_standard_input() && !place.path.exists() {
         connect::spool(&mut std::io::stdin().lock(), &place)?;
@@ -51,8 +61,7 @@ pub(crate) fn source_of(ready: &Ready, number: StepNumber, step: &StepConfig) ->
 }
 
 fn at(place: Place, number: StepNumber, step: &StepConfig) -> anyhow::Result<Arc<FileSource>> {
-    let forbidden = step.sink.forbidden(&step.work.new_fields());
-    Ok(Arc::new(step.source.table.source(place, number, forbidden)?))
+    Ok(Arc::new(step.source.table.source(place, number, step.answers())?))
 }
 
 /// Makes a step around its source, which was compared with what it was: the length that it had then is how far it is
@@ -68,7 +77,7 @@ pub(crate) fn compose(
 ) -> anyhow::Result<Step> {
     let Parts { ready, number, name, step, folder, limit, seed } = parts;
     let work = work::work(ready, step, models)?;
-    let places = ready.named().sink(&step.sink, folder.path(), name);
+    let places = ready.named().sink(step, folder.path(), name);
     let sink: Box<dyn Sink> = Box::new(step.sink.sink(places, &work.new_fields, &folder.id(), &source)?);
     #[cfg(debug_assertions)]
     let sink = crate::kill_points::sink(sink);

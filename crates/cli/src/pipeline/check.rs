@@ -11,7 +11,7 @@ use std::{
 };
 
 use connect::{FileSource, Place, SourceConfig};
-use domain::ports::Source as _;
+use domain::{SkipReason, ports::Source as _};
 use gateway::ModelsFile;
 
 use super::{BudgetConfig, Named, Pipeline, StepConfig};
@@ -59,7 +59,7 @@ pub(crate) fn check(file: &Path, models: Option<&Path>) -> anyhow::Result<Checke
     };
     let absolute = std::path::absolute(file)?;
     let (pipeline, document, mut diagnostics) = config::read::<Pipeline>(file, &text);
-    let Some(pipeline) = pipeline else {
+    let Some(mut pipeline) = pipeline else {
         let is_models_file = document.at(&["channels"]).is_some() && document.at(&["steps"]).is_none();
         if is_models_file {
             let diagnostic = document.error(document.at(&["channels"]), "this is a models file, not a pipeline");
@@ -69,6 +69,12 @@ pub(crate) fn check(file: &Path, models: Option<&Path>) -> anyhow::Result<Checke
         return Ok(Checked { ready: None, diagnostics });
     };
 
+    for (_, step) in &mut pipeline.steps.0 {
+        // What is pending has nothing that could be lost.
+        if step.source.pending.is_some() {
+            step.sink.overwrite();
+        }
+    }
     let models_path = match (models, &pipeline.models) {
         (Some(path), _) => Some(path.to_owned()),
         (None, Some(path)) => Some(folder_of(file).join(path)),
@@ -242,7 +248,8 @@ impl Whole<'_> {
                 self.diagnostics.push(diagnostic.help("write `/` between folders"));
             }
         }
-        let places = self.named.sink(sink, &self.folder(), name);
+        self.check_rows(name, step);
+        let places = self.named.sink(step, &self.folder(), name);
         for place in [&places.failures, &places.live] {
             let other = self.outputs.insert(place.path.clone(), name.to_owned());
             if let Some(other) = other.filter(|other| other != name) {
@@ -263,11 +270,33 @@ impl Whole<'_> {
         }
     }
 
+    /// An output in which every record of the source stands has one row for each, and is in the format of its source.
+    fn check_rows(&mut self, name: &str, step: &StepConfig) {
+        let (source, sink) = (&step.source.table, &step.sink);
+        let keys = ["steps", name, "sink", sink.word()];
+        let is_in_place = self.named.is_in_place(step);
+        if is_in_place && source.word() != sink.word() {
+            let message = format!(
+                "`{}` is read with `{}:`, and cannot be written in place with `{}:`; write it with `{}:`, or name another \
+                 file",
+                sink.path().display(),
+                source.word(),
+                sink.word(),
+                source.word()
+            );
+            self.error(&[&keys[..], &["path"]].concat(), message);
+        }
+        if (is_in_place || sink.keeps_all()) && step.work.samples() > 1 {
+            let message = "every record of the source stands in the output once, and each is asked about several times; \
+                           write the answers to another file, without `rows: all` and `status`";
+            self.error(&[&keys[..], &["path"]].concat(), message);
+        }
+    }
+
     /// Returns the source of a step with its place, if there is no mistake among its options.
     fn source(&self, name: &str, step: &StepConfig) -> Option<(FileSource, Place)> {
         let place = self.named.source(&step.source.table, &self.folder(), name);
-        let forbidden = step.sink.forbidden(&step.work.new_fields());
-        let source = step.source.table.source(place.clone(), 0, forbidden).ok()?;
+        let source = step.source.table.source(place.clone(), 0, step.answers()).ok()?;
         Some((source, place))
     }
 
@@ -290,7 +319,11 @@ impl Whole<'_> {
         }
         // What is wrong with the source is told elsewhere.
         let Ok(Some(record)) = source.first() else { return };
-        if let Err((_, what)) = source.inspect(&record) {
+        if let Err((reason, what)) = source.inspect(&record) {
+            // That there is an answer already is what the user knows, and wants.
+            if reason == SkipReason::Answered {
+                return;
+            }
             let keys = ["steps", name, "source", step.source.table.word()];
             let warning = self.document.warning(deepest(self.document, &keys), what);
             return self

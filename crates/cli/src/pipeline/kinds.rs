@@ -44,6 +44,17 @@ impl WorkConfig {
         }
     }
 
+    /// Returns how often each record is asked about: models times samples, or the most candidates.
+    pub(crate) fn samples(&self) -> usize {
+        match self {
+            Self::Prompt(prompt) => match &prompt.until_accepted {
+                Some(until) => until.candidates as usize,
+                None => prompt.models.as_ref().map_or(1, Vec::len) * prompt.samples.unwrap_or(1) as usize,
+            },
+            Self::Embed(_) => 1,
+        }
+    }
+
     /// Returns every mistake that can be seen without a record.
     pub(crate) fn mistakes(&self, inputs: &Inputs) -> Vec<Mistake> {
         match self {

@@ -5,7 +5,9 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use connect::{Place, SinkConfig, SinkPlaces, SourceConfig};
+use connect::{InPlace, Place, SinkConfig, SinkPlaces, SourceConfig};
+
+use super::StepConfig;
 
 /// The pipeline that tables are named in.
 #[derive(Clone, Copy)]
@@ -30,10 +32,38 @@ impl Named<'_> {
         self.place(config.path())
     }
 
+    /// Returns whether a step writes its answers into the file that it reads.
+    pub(crate) fn is_in_place(&self, step: &StepConfig) -> bool {
+        let (source, sink) = (&step.source.table, &step.sink);
+        let are_files = !source.is_standard_input() && !sink.is_standard_output();
+        are_files && connect::is_same_file(&self.place(source.path()).path, &self.place(sink.path()).path)
+    }
+
+    /// Returns where the run in `folder` keeps what it read, where the step writes its answers into the file that it reads:
+    /// what is read for the second time must be what was read for the first.
+    pub(crate) fn kept(&self, step: &StepConfig, folder: &Path, name: &str) -> Option<Place> {
+        if !self.is_in_place(step) {
+            return None;
+        }
+        let read = self.place(step.source.table.path());
+        let file = read.path.file_name().unwrap_or_default().to_string_lossy();
+        Some(Place { path: folder.join(format!("input-{name}-{file}")), name: read.name })
+    }
+
+    /// Returns where a run in `folder` notes what it puts in place of the file that a step reads.
+    pub(crate) fn in_place(&self, folder: &Path, name: &str) -> InPlace {
+        let path = folder.join(format!("published-{name}"));
+        InPlace { note: Place { name: path.display().to_string(), path } }
+    }
+
     /// Returns where a sink writes. What goes to standard output is held in `folder` until it is whole.
-    pub(crate) fn sink(&self, config: &SinkConfig, folder: &Path, step: &str) -> SinkPlaces {
+    pub(crate) fn sink(&self, step_config: &StepConfig, folder: &Path, step: &str) -> SinkPlaces {
+        let config = &step_config.sink;
         let failures = config.failures().map(|path| self.place(path));
         let places = SinkPlaces::beside(self.output(config), failures);
+        if self.is_in_place(step_config) {
+            return SinkPlaces { in_place: Some(self.in_place(folder, step)), ..places };
+        }
         if !config.is_standard_output() {
             return places;
         }

@@ -135,6 +135,6 @@ fn a_workbook_becomes_any_other_table() {
         shown.as_deref().map(str::trim),
         Some("['00001', '+8613800000000', 'message 1 & <b>, 你好\\nsecond line']")
     );
-    story.write("pipeline.yaml", pipeline("excel: { path: in.xlsx, sheet: 3 }", "excel: { path: in.xlsx }"));
+    story.write("pipeline.yaml", pipeline("excel: { path: in.xlsx, sheet: 3 }", "csv: { path: in.xlsx }"));
     story.tidemill(["check", "pipeline.yaml"]).says(2, &["cannot be written in place"]);
 }

@@ -70,6 +70,12 @@ pub struct SinkConfig {
     pub overwrite: bool,
     /// Other names for new fields in the file: output field → column.
     pub columns: Option<BTreeMap<String, String>>,
+    /// Which records of the source stand in the file: `succeeded`, or `all` of them, whatever became of each. `all` where the
+    /// file is the one that is read, or where there is a `status`.
+    #[serde(default)]
+    pub rows: WhichRows,
+    /// A column that says how each record ended: `succeeded`, or `failed` with the reason. None unless set.
+    pub status: Option<String>,
     /// What stands between cells: one character, or `tab`. As in the source if that has rows, else `,`, unless set.
     pub delimiter: Option<Delimiter>,
     /// What stands around cells that hold delimiters or line ends: one character, or `none`. As in the source if that
@@ -98,6 +104,12 @@ pub struct TsvSinkConfig {
     pub overwrite: bool,
     /// Other names for new fields in the file: output field → column.
     pub columns: Option<BTreeMap<String, String>>,
+    /// Which records of the source stand in the file: `succeeded`, or `all` of them, whatever became of each. `all` where the
+    /// file is the one that is read, or where there is a `status`.
+    #[serde(default)]
+    pub rows: WhichRows,
+    /// A column that says how each record ended: `succeeded`, or `failed` with the reason. None unless set.
+    pub status: Option<String>,
     /// What stands around cells that hold tabs or line ends: one character, or `none`. As in the source if that has
     /// rows, else `"`, unless set.
     pub quote: Option<Quote>,
@@ -107,6 +119,17 @@ pub struct TsvSinkConfig {
     pub encoding: Option<Label>,
     /// How to pack the file. As its ending says (`.gz`, `.zst`) unless set.
     pub compression: Option<Compression>,
+}
+
+/// Which records of the source stand in an output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WhichRows {
+    /// Those with an answer.
+    #[default]
+    Succeeded,
+    /// All of them.
+    All,
 }
 
 /// What stands between cells: one ASCII character, or `tab`.

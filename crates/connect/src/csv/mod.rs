@@ -24,7 +24,7 @@ mod source;
 mod tests;
 
 pub(crate) use cells::{push_json, push_json_inside};
-pub use config::{Delimiter, Quote, SinkConfig, SourceConfig, TsvSinkConfig, TsvSourceConfig};
+pub use config::{Delimiter, Quote, SinkConfig, SourceConfig, TsvSinkConfig, TsvSourceConfig, WhichRows};
 pub(crate) use dialect::{Declared, Dialect};
 pub(crate) use head::Heading;
 pub(crate) use sink::RowsLayout;

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     file::{Aside, BOM},
-    table::{Composer, FileSource, Layout, Pen, PenError, RowsPen, SpoolPen},
+    table::{Composer, FileSource, Layout, New, Pen, PenError, RowsPen, SpoolPen},
 };
 
 /// Records as rows.
@@ -22,10 +22,6 @@ pub(crate) struct RowsLayout {
 }
 
 impl Layout for RowsLayout {
-    fn file(&self) -> &'static str {
-        "a CSV file"
-    }
-
     fn check(&self, composer: &Composer, source: &FileSource) -> Result<(), SinkError> {
         // What is wrong with the source itself is told where it is read.
         if !source.is_sound() {
@@ -50,6 +46,7 @@ impl Layout for RowsLayout {
             composer: composer.clone(),
             heading,
             values: Vec::new(),
+            are_set: Vec::new(),
             line: Vec::new(),
         };
         self.mark(pen.heading.has_bom, out)?;
@@ -101,6 +98,8 @@ struct TablePen {
     places: Vec<Option<usize>>,
     /// The new cells of a row, as they will stand.
     values: Vec<Vec<u8>>,
+    /// Which of them there are; in place of the others stays what was there.
+    are_set: Vec<bool>,
     line: Vec<u8>,
 }
 
@@ -134,6 +133,14 @@ impl TablePen {
         Ok(out.add(&line)?)
     }
 
+    /// Writes a row as it stood.
+    fn keep(&mut self, row: &[u8], out: &mut Aside) -> Result<(), PenError> {
+        self.line.clear();
+        self.line.extend_from_slice(row);
+        self.line.extend_from_slice(self.heading.line_end);
+        Ok(out.add(&self.line)?)
+    }
+
     fn delimit(&self, i: usize, line: &mut Vec<u8>) {
         if i > 0 {
             line.push(self.dialect.delimiter);
@@ -141,15 +148,18 @@ impl TablePen {
     }
 
     /// Finds the new cells of a row.
-    fn evaluate(&mut self, output: &RawValue) -> Result<(), PenError> {
-        let columns = self.composer.columns();
+    fn evaluate(&mut self, new: New<'_>) -> Result<(), PenError> {
+        let (columns, output) = (self.composer.columns(), new.output());
         self.values.resize_with(columns.len(), Vec::new);
         self.values.iter_mut().for_each(Vec::clear);
+        self.are_set.clear();
+        self.are_set.resize(columns.len(), matches!(new, New::Answer(_)));
         let mut wrong = None;
         let parsed =
             json::members(output.get(), |field, value| match columns.iter().position(|column| column.field == field) {
                 Some(i) => {
                     self.values[i].clear();
+                    self.are_set[i] = true;
                     if let Err(error) = push_value(value, self.dialect, &mut self.values[i]) {
                         wrong.get_or_insert(needs_quote(&error, &columns[i].name));
                     }
@@ -164,12 +174,19 @@ impl TablePen {
     }
 }
 
+const NO_ROW: &str = "it was not read as a row";
+
 impl Pen for TablePen {
-    fn write(&mut self, record: &Record, output: &RawValue, out: &mut Aside) -> Result<(), PenError> {
+    fn write(&mut self, record: &Record, new: New<'_>, out: &mut Aside) -> Result<(), PenError> {
         let Some(row) = &record.row else {
-            return Err(PenError::Record("it was not read as a row".to_owned()));
+            // A blank row, or one that could not be read, stands as it stood.
+            let is_kept = matches!(new, New::Only(_));
+            return if is_kept { self.keep(&record.bytes, out) } else { Err(PenError::Record(NO_ROW.to_owned())) };
         };
-        self.evaluate(output)?;
+        if new.is_nothing() && self.dialect == self.heading.dialect && self.places.iter().all(Option::is_some) {
+            return self.keep(row, out);
+        }
+        self.evaluate(new)?;
         let mut line = std::mem::take(&mut self.line);
         line.clear();
         let is_same = self.dialect == self.heading.dialect;
@@ -184,7 +201,8 @@ impl Pen for TablePen {
             for i in 0..n_columns {
                 self.delimit(i, &mut line);
                 let cell = cells.next();
-                match (self.places.iter().position(|place| *place == Some(i)), cell) {
+                let new = self.places.iter().position(|place| *place == Some(i));
+                match (new.filter(|new| self.are_set[*new]), cell) {
                     (Some(new), _) => line.extend_from_slice(&self.values[new]),
                     (None, Some(cell)) if is_same => line.extend_from_slice(cell),
                     (None, Some(cell)) => {
@@ -272,7 +290,7 @@ fn push_value(value: &RawValue, dialect: Dialect, out: &mut Vec<u8>) -> Result<(
 
 /// Says of a column that one of its cells cannot be written.
 fn needs_quote(_: &NeedsQuote, column: &str) -> PenError {
-    PenError::Record(format!(
+    PenError::Rejected(format!(
         "the cell of column `{column}` holds the delimiter or a line end, which no file can hold with `quote: none`; \
          name a quote, or write to `jsonl`"
     ))

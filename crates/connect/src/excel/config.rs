@@ -51,4 +51,6 @@ pub struct SinkConfig {
     pub overwrite: bool,
     /// Other names for new fields in the file: output field → column.
     pub columns: Option<BTreeMap<String, String>>,
+    /// A column that says how each record ended: `succeeded`, or `failed` with the reason. None unless set.
+    pub status: Option<String>,
 }

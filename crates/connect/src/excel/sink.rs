@@ -17,10 +17,9 @@ use super::{
 use crate::{
     Place,
     file::{Aside, cannot_sink},
-    table::{Composer, FileSource, Layout, Pen, PenError, PlacedSheet, SpoolPen},
+    table::{Composer, FileSource, Layout, New as Fields, Pen, PenError, PlacedSheet, SpoolPen},
 };
 use domain::{Record, json, ports::SinkError};
-use serde_json::value::RawValue;
 
 /// How much is read and written at once.
 const BLOCK: usize = 64 << 10;
@@ -29,8 +28,8 @@ const BLOCK: usize = 64 << 10;
 pub(crate) struct SheetLayout;
 
 impl Layout for SheetLayout {
-    fn file(&self) -> &'static str {
-        "an Excel workbook"
+    fn copies_the_rest(&self) -> bool {
+        true
     }
 
     fn check(&self, composer: &Composer, source: &FileSource) -> Result<(), SinkError> {
@@ -66,7 +65,10 @@ impl Layout for SheetLayout {
             targets,
             head: Arc::clone(head),
             values: Vec::new(),
+            are_set: Vec::new(),
             row: Vec::new(),
+            is_held: false,
+            out: Vec::new(),
             block: vec![0; BLOCK],
         };
         pen.pass(head.xml.len() as u64, false)?;
@@ -198,14 +200,14 @@ fn push_row<'a>(
         let Some(new) = new.next_if(|new| new.target.column == cell.column) else { continue };
         let place = || format!("cell {}{number}", letters(cell.column));
         if cell.has_formula {
-            return Err(PenError::Record(format!(
+            return Err(PenError::Rejected(format!(
                 "{} holds a formula, which is not written over; give `{}` another column with `columns:`",
                 place(),
                 new.target.name
             )));
         }
         if !new.target.is_old && cell.value.is_some_and(|value| !value.is_empty()) {
-            return Err(PenError::Record(format!(
+            return Err(PenError::Rejected(format!(
                 "{} holds something, in a column without a name; name that column, or empty it",
                 place()
             )));
@@ -289,11 +291,23 @@ struct SheetPen {
     head: Arc<Head>,
     /// The new cells of a row, as they will stand.
     values: Vec<Vec<u8>>,
+    /// Which of them there are; in place of the others stays what was there.
+    are_set: Vec<bool>,
+    /// The row that was read last.
     row: Vec<u8>,
+    /// Whether that is still to be written.
+    is_held: bool,
+    /// The row as it will stand.
+    out: Vec<u8>,
     block: Vec<u8>,
 }
 
 impl SheetPen {
+    /// Writes the row that was read last as it stood, where it is still to be written.
+    fn let_go(&mut self) -> Result<(), PenError> {
+        if std::mem::take(&mut self.is_held) { self.copy.write(&self.row) } else { Ok(()) }
+    }
+
     /// Reads on to `offset`, and writes what it reads if `is_kept`.
     fn pass(&mut self, offset: u64, is_kept: bool) -> Result<(), PenError> {
         while self.at < offset {
@@ -317,8 +331,10 @@ impl SheetPen {
     }
 
     /// Finds the new cells of a row.
-    fn evaluate(&mut self, output: &RawValue) -> Result<(), PenError> {
-        let columns = self.composer.columns();
+    fn evaluate(&mut self, new: Fields<'_>) -> Result<(), PenError> {
+        let (columns, output) = (self.composer.columns(), new.output());
+        self.are_set.clear();
+        self.are_set.resize(columns.len(), matches!(new, Fields::Answer(_)));
         self.values.resize_with(columns.len(), Vec::new);
         self.values.iter_mut().for_each(Vec::clear);
         let mut wrong = None;
@@ -328,42 +344,50 @@ impl SheetPen {
                 return;
             };
             self.values[i].clear();
+            self.are_set[i] = true;
             if let Err(what) = push_content(value.get(), &self.head.prefix, &mut self.values[i]) {
                 wrong.get_or_insert_with(|| format!("the cell of column `{}`: {what}", columns[i].name));
             }
         });
         parsed.map_err(|error| PenError::Record(error.0))?;
-        wrong.map_or(Ok(()), |what| Err(PenError::Record(what)))
+        wrong.map_or(Ok(()), |what| Err(PenError::Rejected(what)))
     }
 }
 
 impl Pen for SheetPen {
-    fn write(&mut self, record: &Record, output: &RawValue, _: &mut Aside) -> Result<(), PenError> {
-        let Some(row) = &record.row else {
-            return Err(PenError::Record("it was not read as a row of a sheet".to_owned()));
+    fn write(&mut self, record: &Record, new: Fields<'_>, _: &mut Aside) -> Result<(), PenError> {
+        let Some(row) = record.row.as_ref().filter(|_| !new.is_nothing()) else {
+            // What is passed by is copied.
+            let is_kept = matches!(new, Fields::Only(_));
+            let what = "it was not read as a row of a sheet";
+            return if is_kept { Ok(()) } else { Err(PenError::Record(what.to_owned())) };
         };
-        self.evaluate(output)?;
-        self.pass(record.origin.offset, true)?;
-        let mut as_it_stands = std::mem::take(&mut self.row);
-        as_it_stands.resize(row.len(), 0);
-        let read = self.sheet.read_exact(&mut as_it_stands);
-        read.map_err(|_| self.changed())?;
-        self.at += row.len() as u64;
-        if as_it_stands != **row {
-            return Err(self.changed());
+        self.evaluate(new)?;
+        let is_again = self.is_held && self.at == record.origin.offset + row.len() as u64;
+        if !is_again {
+            self.let_go()?;
+            self.pass(record.origin.offset, true)?;
+            self.row.resize(row.len(), 0);
+            let read = self.sheet.read_exact(&mut self.row);
+            read.map_err(|_| self.changed())?;
+            self.at += row.len() as u64;
+            if self.row != **row {
+                return Err(self.changed());
+            }
+            self.is_held = true;
         }
         let number = number_of(row).unwrap_or(record.origin.line);
-        let mut out = as_it_stands;
-        out.clear();
-        let cells =
-            self.targets.0.iter().zip(&self.values).map(|(target, content)| New { target, content, style: None });
-        push_row(row, number, &self.head.prefix, cells, &mut out)?;
-        self.copy.write(&out)?;
-        self.row = out;
+        self.out.clear();
+        let cells = self.targets.0.iter().zip(&self.values).zip(&self.are_set).filter(|(_, is_set)| **is_set);
+        let cells = cells.map(|((target, content), _)| New { target, content, style: None });
+        push_row(row, number, &self.head.prefix, cells, &mut self.out)?;
+        self.copy.write(&self.out)?;
+        self.is_held = false;
         Ok(())
     }
 
     fn end(&mut self, out: &mut Aside) -> Result<(), PenError> {
+        self.let_go()?;
         loop {
             match self.sheet.read(&mut self.block) {
                 Ok(0) => break,

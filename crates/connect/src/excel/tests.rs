@@ -81,7 +81,7 @@ impl Desk {
     fn source(&self, options: &str) -> FileSource {
         let config = format!(r#"{{"excel": {{"path": "in.xlsx", "sheet": "R&D 数据"{options}}}}}"#);
         let config: SourceConfig = serde_json::from_str(&config).unwrap();
-        config.source(self.place("in.xlsx"), 0, Vec::new()).unwrap()
+        config.source(self.place("in.xlsx"), 0, crate::AnswerColumns::default()).unwrap()
     }
 
     /// Writes an answer to each record, in `fields`; an answer that is not there leaves its record as it is.
@@ -100,7 +100,11 @@ impl Desk {
             let Some(answer) = answer else { continue };
             merge.write(&read.record, &succeeded(&read.record, answer)).map_err(|e| e.message)?;
         }
+        let rejected = merge.settle().map_err(|e| e.message)?;
         merge.finish().map_err(|e| e.message)?;
+        if let Some(rejected) = rejected.first() {
+            return Err(format!("row {}: {}", rejected.key.position + 2, rejected.failure));
+        }
         let left: Vec<_> = std::fs::read_dir(self.folder.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
         assert_eq!(left.len(), 3, "{left:?}");
         Ok(std::fs::read(self.folder.path().join("out.xlsx")).unwrap())
@@ -232,8 +236,12 @@ fn answers_go_into_columns_that_are_there_only_where_that_is_said_and_never_over
     let sheet = part(&after, "xl/worksheets/sheet2.xml");
     assert!(sheet.contains(r#"<c r="B2" t="inlineStr"><is><t>new</t></is></c><c r="C2" s="1">"#), "{sheet}");
     let formula = [None, None, Some(r#"{"何时":"new"}"#)];
+    let before = part(&table(), "xl/worksheets/sheet2.xml");
     let refused = desk.write(r#", "overwrite": true"#, &["何时"], &formula).unwrap_err();
-    assert!(refused.contains("in.xlsx row 5: cell C5 holds a formula"), "{refused}");
+    assert!(refused.contains("cell C5 holds a formula"), "{refused}");
+    let after = part(&std::fs::read(desk.folder.path().join("out.xlsx")).unwrap(), "xl/worksheets/sheet2.xml");
+    let rows = |sheet: &str| sheet.split_once("</row>").unwrap().1.to_owned();
+    assert_eq!(rows(&after), rows(&before), "the row is what it was, and so are all others");
 }
 
 #[test]
@@ -253,8 +261,9 @@ fn a_text_that_no_cell_can_hold_is_told_with_its_place() {
     let desk = Desk::new(&table());
     let long = format!("{{\"a\":\"{}\"}}", "x".repeat(32_768));
     let error = desk.write("", &["a"], &[Some(&long)]).unwrap_err();
-    assert!(error.contains("in.xlsx row 2: the cell of column `a`: the text has 32768 characters"), "{error}");
-    assert!(!desk.folder.path().join("out.xlsx").exists());
+    assert!(error.contains("row 2: write_rejected: the cell of column `a`: the text has 32768 characters"), "{error}");
+    let after = part(&std::fs::read(desk.folder.path().join("out.xlsx")).unwrap(), "xl/worksheets/sheet2.xml");
+    assert!(after.contains("<t>a</t>") && !after.contains("xxx"), "all but this answer is written: {after}");
     let fits = format!("{{\"a\":\"{}\"}}", "x".repeat(32_767));
     desk.write("", &["a"], &[Some(&fits)]).unwrap();
 }
@@ -276,7 +285,12 @@ fn the_row_that_names_the_columns_and_the_sheet_can_be_chosen() {
     let of = |sheet: &str| {
         let config = format!(r#"{{"excel": {{"path": "in.xlsx", "sheet": {sheet}}}}}"#);
         let config: SourceConfig = serde_json::from_str(&config).unwrap();
-        config.source(desk.place("in.xlsx"), 0, Vec::new()).unwrap().fingerprint().map(|_| ()).map_err(|e| e.0)
+        config
+            .source(desk.place("in.xlsx"), 0, crate::AnswerColumns::default())
+            .unwrap()
+            .fingerprint()
+            .map(|_| ())
+            .map_err(|e| e.0)
     };
     assert_eq!(of("2"), Ok(()));
     assert_eq!(of("\"first\""), Ok(()));
@@ -327,7 +341,7 @@ fn bytes_that_turned_are_noticed_and_a_workbook_is_not_taken_for_text() {
     let desk = Desk::new(&table());
     for word in ["csv", "jsonl", "json"] {
         let config: SourceConfig = serde_json::from_str(&format!(r#"{{"{word}": {{"path": "in.xlsx"}}}}"#)).unwrap();
-        let source = config.source(desk.place("in.xlsx"), 0, Vec::new()).unwrap();
+        let source = config.source(desk.place("in.xlsx"), 0, crate::AnswerColumns::default()).unwrap();
         let error =
             source.fingerprint().map(|_| ()).and_then(|()| source.open(&Starts::new()).map(|_| ())).unwrap_err();
         assert!(error.0.contains("a workbook is read with `excel:`"), "{error}");
@@ -351,7 +365,7 @@ fn records_of_other_sources_get_a_workbook_of_their_own() {
     let lines = "{\"id\":\"007\",\"price\":19.90,\"tags\":[1,\"a\"]}\n{\"id\":\"x < y\",\"note\":\"line 1\\nline 2\",\"big\":12345678901234567890}\n";
     std::fs::write(desk.folder.path().join("in.jsonl"), lines).unwrap();
     let config: SourceConfig = serde_json::from_str(r#"{"jsonl": {"path": "in.jsonl"}}"#).unwrap();
-    let source = config.source(desk.place("in.jsonl"), 0, Vec::new()).unwrap();
+    let source = config.source(desk.place("in.jsonl"), 0, crate::AnswerColumns::default()).unwrap();
     let config: SinkConfig = serde_json::from_str(r#"{"excel": {"path": "out.xlsx"}}"#).unwrap();
     let places = SinkPlaces::beside(desk.place("out.xlsx"), None);
     let mut sink = config.sink(places, &["label".to_owned(), "ok".to_owned()], "run", &source).unwrap();
@@ -368,7 +382,7 @@ fn records_of_other_sources_get_a_workbook_of_their_own() {
     left.sort();
     assert_eq!(left, ["in.jsonl", "in.xlsx", "out.failures.jsonl", "out.xlsx"]);
     let config: SourceConfig = serde_json::from_str(r#"{"excel": {"path": "out.xlsx"}}"#).unwrap();
-    let found = values(&config.source(desk.place("out.xlsx"), 0, Vec::new()).unwrap());
+    let found = values(&config.source(desk.place("out.xlsx"), 0, crate::AnswerColumns::default()).unwrap());
     let expected = [
         (
             2,

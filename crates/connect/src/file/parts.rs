@@ -62,6 +62,16 @@ impl Files {
         &self.place.name
     }
 
+    /// Returns where they are.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Returns how their bytes are stored, as far as it is declared.
+    pub(crate) fn stored(&self) -> Stored {
+        self.stored
+    }
+
     /// Returns whether they are the files that match a pattern, and not one file.
     pub(crate) fn is_pattern(&self) -> bool {
         has_wildcards(&self.place.name) && self.place.path.symlink_metadata().is_err()

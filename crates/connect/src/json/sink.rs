@@ -1,21 +1,16 @@
 //! Writing.
 
 use domain::Record;
-use serde_json::value::RawValue;
 
 use crate::{
     file::Aside,
-    table::{Composer, FileSource, Layout, Pen, PenError},
+    table::{Composer, FileSource, Layout, New, Pen, PenError},
 };
 
 /// Records as elements of an array.
 pub(crate) struct ItemsLayout;
 
 impl Layout for ItemsLayout {
-    fn file(&self) -> &'static str {
-        "a JSON file"
-    }
-
     fn pen(&self, composer: &Composer, _: &FileSource, _: &mut Aside) -> Result<Box<dyn Pen>, PenError> {
         Ok(Box::new(ItemsPen { composer: composer.clone(), scratch: Vec::new() }))
     }
@@ -27,10 +22,15 @@ struct ItemsPen {
 }
 
 impl Pen for ItemsPen {
-    fn write(&mut self, record: &Record, output: &RawValue, out: &mut Aside) -> Result<(), PenError> {
+    fn write(&mut self, record: &Record, new: New<'_>, out: &mut Aside) -> Result<(), PenError> {
         self.scratch.clear();
         self.scratch.extend_from_slice(if out.n_records() == 0 { b"[\n" } else { b",\n" });
-        self.composer.compose(&record.bytes, output, &mut self.scratch)?;
+        if new.is_nothing() {
+            // It may be no object, and stays what it is.
+            self.scratch.extend_from_slice(&record.bytes);
+        } else {
+            self.composer.compose(&record.bytes, new.output(), &mut self.scratch)?;
+        }
         Ok(out.add_json(&self.scratch)?)
     }
 

@@ -1,21 +1,16 @@
 //! Writing.
 
 use domain::Record;
-use serde_json::value::RawValue;
 
 use crate::{
     file::Aside,
-    table::{Composer, FileSource, Layout, Pen, PenError},
+    table::{Composer, FileSource, Layout, New, Pen, PenError},
 };
 
 /// Records as lines.
 pub(crate) struct LinesLayout;
 
 impl Layout for LinesLayout {
-    fn file(&self) -> &'static str {
-        "a JSONL file"
-    }
-
     fn pen(&self, composer: &Composer, _: &FileSource, _: &mut Aside) -> Result<Box<dyn Pen>, PenError> {
         Ok(Box::new(LinesPen { composer: composer.clone(), scratch: Vec::new() }))
     }
@@ -27,9 +22,14 @@ struct LinesPen {
 }
 
 impl Pen for LinesPen {
-    fn write(&mut self, record: &Record, output: &RawValue, out: &mut Aside) -> Result<(), PenError> {
+    fn write(&mut self, record: &Record, new: New<'_>, out: &mut Aside) -> Result<(), PenError> {
         self.scratch.clear();
-        self.composer.compose(&record.bytes, output, &mut self.scratch)?;
+        if new.is_nothing() {
+            // It may be no object, and stays what it is.
+            self.scratch.extend_from_slice(&record.bytes);
+        } else {
+            self.composer.compose(&record.bytes, new.output(), &mut self.scratch)?;
+        }
         self.scratch.push(b'\n');
         Ok(out.add_json(&self.scratch)?)
     }

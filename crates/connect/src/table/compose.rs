@@ -13,18 +13,18 @@ pub(crate) type Columns = BTreeMap<String, String>;
 pub(crate) struct Naming {
     pub(crate) overwrite: bool,
     pub(crate) columns: Option<Columns>,
+    /// The column that says how each record ended, where there is to be one.
+    pub(crate) status: Option<String>,
 }
+
+/// What the field is called that says how a record ended. No work makes one of this name.
+pub(crate) const STATUS: &str = "tidemill:status";
 
 impl Naming {
     /// Returns the names that the new `fields` get in the file, in order.
     pub(crate) fn names(&self, fields: &[String]) -> Vec<String> {
         let renamed = |field: &String| self.columns.as_ref()?.get(field).cloned();
         fields.iter().map(|field| renamed(field).unwrap_or_else(|| field.clone())).collect()
-    }
-
-    /// Returns the names that a record must not have yet.
-    pub(crate) fn forbidden(&self, fields: &[String]) -> Vec<String> {
-        if self.overwrite { Vec::new() } else { self.names(fields) }
     }
 }
 
@@ -78,8 +78,22 @@ impl Composer {
                 return Err(format!("`columns` gives the name `{column}` to two fields"));
             }
         }
-        let columns = fields.iter().zip(names).map(|(field, name)| Column::new(field.clone(), name)).collect();
-        Ok(Self { columns, overwrite: naming.overwrite })
+        if let Some(status) = naming.status.as_ref().filter(|status| names.contains(*status)) {
+            return Err(format!("`status` names the column `{status}`, which is that of an answer"));
+        }
+        let answers = fields.iter().zip(names).map(|(field, name)| Column::new(field.clone(), name));
+        let status = naming.status.clone().map(|name| Column::new(STATUS.to_owned(), name));
+        Ok(Self { columns: answers.chain(status).collect(), overwrite: naming.overwrite })
+    }
+
+    /// Returns the same for records that may have been written before.
+    pub(crate) fn overwriting(&self) -> Self {
+        Self { overwrite: true, ..self.clone() }
+    }
+
+    /// Returns whether how a record ended is written too.
+    pub(crate) fn has_status(&self) -> bool {
+        self.columns.last().is_some_and(|column| column.field == STATUS)
     }
 
     /// Returns the new fields, in order.

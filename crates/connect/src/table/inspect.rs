@@ -1,13 +1,54 @@
 //! Looking into records.
 
 use domain::{SkipReason, json, ports::Inspected};
+use serde_json::value::RawValue;
+
+/// What a source has to know of the columns that answers go to.
+#[derive(Clone, Debug, Default)]
+pub struct AnswerColumns {
+    /// Their names in the sink.
+    pub names: Vec<String>,
+    /// What is done with a record that has one of them.
+    pub taken: Taken,
+}
+
+/// What is done with a record that has an answer column already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Taken {
+    /// It is skipped as `name_taken`.
+    #[default]
+    Refused,
+    /// It is worked on, and what stands there is replaced.
+    Overwritten,
+    /// It is worked on if one of the columns is empty, and else skipped as `answered`.
+    Pending {
+        /// Whether a text that begins with `ERROR: ` counts as empty. AI-DataFlux leaves such texts where answers failed.
+        errors: bool,
+    },
+}
+
+/// What AI-DataFlux writes in place of an answer that it did not get.
+const ERROR: &str = "\"ERROR: ";
+
+/// Returns whether a value is as good as none: `null`, or a text of white space alone.
+pub(crate) fn is_empty(value: &RawValue) -> bool {
+    let text = value.get();
+    let inner = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    text == "null" || inner.is_some_and(|inner| inner.trim().is_empty() || is_white(inner))
+}
+
+/// Returns whether the inside of a JSON string is white space, some of it escaped.
+fn is_white(inner: &str) -> bool {
+    inner.contains('\\')
+        && serde_json::from_str::<String>(&format!("\"{inner}\"")).is_ok_and(|text| text.trim().is_empty())
+}
 
 /// What to look for.
 pub(super) struct Looking<'a> {
     /// The field that names the record.
     pub(super) key: Option<&'a str>,
-    /// Names that a record must not have yet.
-    pub(super) forbidden: &'a [String],
+    /// The columns that answers go to.
+    pub(super) answers: &'a AnswerColumns,
     /// Whether an empty text is as good as no key.
     pub(super) is_empty_missing: bool,
 }
@@ -15,10 +56,17 @@ pub(super) struct Looking<'a> {
 impl Looking<'_> {
     /// Looks into a record as JSON text.
     pub(super) fn at(&self, text: &str) -> Result<Inspected, (SkipReason, String)> {
-        let (mut taken, mut key) = (None, None);
+        let AnswerColumns { names, taken: how } = self.answers;
+        let (mut taken, mut key, mut n_filled) = (None, None, 0);
         let parsed = json::members(text, |name, value| {
-            if taken.is_none() && self.forbidden.iter().any(|forbidden| *forbidden == name) {
-                taken = Some(name.clone());
+            match how {
+                Taken::Overwritten => {}
+                Taken::Refused if taken.is_none() && names.iter().any(|new| *new == name) => taken = Some(name.clone()),
+                Taken::Refused => {}
+                Taken::Pending { errors } => {
+                    let is_empty = is_empty(value) || (*errors && value.get().starts_with(ERROR));
+                    n_filled += usize::from(!is_empty && names.iter().any(|new| *new == name));
+                }
             }
             if self.key == Some(&*name) {
                 key = Some(value);
@@ -27,10 +75,13 @@ impl Looking<'_> {
         parsed.map_err(|error| (SkipReason::BadRecord, error.0))?;
         if let Some(name) = taken {
             let what = format!(
-                "the record already has a field `{name}`; give the new field another name with `columns:` or set \
-                 `overwrite: true`"
+                "the record already has a field `{name}`; give the new field another name with `columns:`, set \
+                 `overwrite: true`, or `pending: true` on the source to work only on records without an answer"
             );
             return Err((SkipReason::NameTaken, what));
+        }
+        if matches!(how, Taken::Pending { .. }) && n_filled == names.len() {
+            return Err((SkipReason::Answered, "it is answered already".to_owned()));
         }
         let Some(field) = self.key else { return Ok(Inspected { user_key: None }) };
         let missing = |how: &str| Err((SkipReason::MissingField, format!("the key field `{field}` is {how}")));

@@ -3,93 +3,22 @@
 use std::{fs, io, path::PathBuf};
 
 use domain::{
-    End, Outcome, Record,
-    ports::{Artefact, Merge, SinkError},
+    End, Failure, FailureKind, Outcome, Record, SkipReason,
+    ports::{Artefact, Merge, Rejected, SinkError},
 };
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
 use super::{
-    Composer, FileSource,
-    compose::ComposeError,
+    FileSource, New, Pen, PenError,
+    base::{Base, Now},
+    compose::STATUS,
     failures::{Told, push_failure},
+    in_place::Published,
 };
 use crate::{
     Place,
-    file::{Aside, AsideError, cannot_sink},
+    file::{Aside, cannot_sink},
 };
-
-/// How a format is written.
-pub(crate) trait Layout: Send + Sync {
-    /// Returns what its files are called: `a JSONL file`.
-    fn file(&self) -> &'static str;
-
-    /// Makes sure, as far as it can be told before any record is read, that the source can be written with new fields.
-    ///
-    /// # Errors
-    /// What stands in the way.
-    fn check(&self, _composer: &Composer, _source: &FileSource) -> Result<(), SinkError> {
-        Ok(())
-    }
-
-    /// Makes what writes one file of the format, begun aside as `out`.
-    ///
-    /// # Errors
-    /// Where the source cannot be read, or something else cannot be written.
-    fn pen(&self, composer: &Composer, source: &FileSource, out: &mut Aside) -> Result<Box<dyn Pen>, PenError>;
-}
-
-/// Writes records to one file.
-pub(crate) trait Pen: Send {
-    /// Adds a record with its new fields.
-    ///
-    /// # Errors
-    /// Where it cannot be written.
-    fn write(&mut self, record: &Record, output: &RawValue, out: &mut Aside) -> Result<(), PenError>;
-
-    /// Adds what stands behind the last record.
-    ///
-    /// # Errors
-    /// Where it cannot be written.
-    fn end(&mut self, _out: &mut Aside) -> Result<(), PenError> {
-        Ok(())
-    }
-}
-
-/// Why a pen does not write.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum PenError {
-    /// The file cannot be written.
-    #[error(transparent)]
-    Sink(#[from] SinkError),
-    /// The record cannot be.
-    #[error("{0}")]
-    Record(String),
-}
-
-impl From<AsideError> for PenError {
-    fn from(error: AsideError) -> Self {
-        match error {
-            AsideError::Sink(error) => Self::Sink(error),
-            AsideError::Unmappable { .. } => Self::Record(error.to_string()),
-        }
-    }
-}
-
-impl From<ComposeError> for PenError {
-    fn from(error: ComposeError) -> Self {
-        Self::Record(error.to_string())
-    }
-}
-
-impl PenError {
-    /// Returns the error of a sink, with the `place` of the record that it is about.
-    pub(super) fn at(self, place: &str) -> SinkError {
-        match self {
-            Self::Sink(error) => error,
-            Self::Record(what) => SinkError::new(format!("{place}: {what}")),
-        }
-    }
-}
 
 /// A merge in progress. Dropped before its end, it leaves nothing behind.
 pub(super) struct FileMerge {
@@ -101,42 +30,135 @@ pub(super) struct FileMerge {
     pub(super) failures: Aside,
     /// The live output, which goes when the final one is in place.
     pub(super) live: PathBuf,
+    /// Whether every record of the source stands in the output, whatever became of it.
+    pub(super) keeps_all: bool,
+    /// What the output is made of, where that has to be read beside the records: to keep what the merge is not given, or
+    /// because it is not what the records were read from.
+    pub(super) base: Option<Base>,
+    /// How the output, which is the source, is put in place.
+    pub(super) in_place: Option<Published>,
+    /// Whether how each record ended is written too.
+    pub(super) has_status: bool,
+    pub(super) rejected: Vec<Rejected>,
+    /// Whether anything is in the output that was not in its source.
+    pub(super) has_news: bool,
     pub(super) scratch: Vec<u8>,
+}
+
+impl FileMerge {
+    /// Adds a record to the output, and returns why its answer is not in it.
+    fn add(&mut self, record: &Record, outcome: &Outcome) -> Result<Option<Failure>, SinkError> {
+        // What the pipeline left out is nobody's failure, and stays as it is.
+        let answer = match &outcome.end {
+            End::Succeeded => match outcome.output.as_deref() {
+                Some(output) => Some(output),
+                None => return Err(self.at(record, "the answer is not in the journal")),
+            },
+            _ => None,
+        };
+        if answer.is_none() && !self.keeps_all {
+            return Ok(None);
+        }
+        let now = match &mut self.base {
+            Some(base) => {
+                let (pen, output) = (&mut self.pen, &mut self.output);
+                base.reach(record, answer, &mut |passed| keep(&mut **pen, passed, output))?
+            }
+            None => Now::Same,
+        };
+        let (now, conflict) = match now {
+            Now::Same => (record.clone(), None),
+            Now::Other(now) => (now, None),
+            Now::Conflict(now, what) => (now, Some(Failure::new(FailureKind::Conflict, what))),
+            Now::Gone(what) => return Ok(answer.and(Some(Failure::new(FailureKind::Conflict, what)))),
+        };
+        if let End::Skipped { reason: SkipReason::TooLong, message } = &outcome.end {
+            return Err(SinkError::new(format!("{message}; until then the file cannot be written in place")));
+        }
+        let failure = match answer.filter(|_| conflict.is_none()) {
+            Some(output) => {
+                let status;
+                let output = match self.has_status {
+                    true => {
+                        status = with_status(Some(output), "succeeded");
+                        &*status
+                    }
+                    false => output,
+                };
+                match self.pen.write(&now, New::Answer(output), &mut self.output) {
+                    Ok(()) => {
+                        self.has_news = true;
+                        self.output.count_record();
+                        return Ok(None);
+                    }
+                    Err(PenError::Rejected(what)) => Some(Failure::new(FailureKind::WriteRejected, what)),
+                    Err(error) => return Err(error.at(&self.source.place_of(record))),
+                }
+            }
+            None => conflict,
+        };
+        if self.keeps_all {
+            let end = failure.clone().map(End::Failed);
+            let status = self.has_status.then(|| status_of(end.as_ref().unwrap_or(&outcome.end))).flatten();
+            let only = status.map_or_else(nothing, |status| with_status(None, &status));
+            let only = New::Only(&only);
+            self.has_news |= !only.is_nothing();
+            let written = self.pen.write(&now, only, &mut self.output);
+            written.map_err(|error| error.at(&self.source.place_of(record)))?;
+            self.output.count_record();
+        }
+        Ok(failure)
+    }
+
+    fn at(&self, record: &Record, what: &str) -> SinkError {
+        SinkError::new(format!("{}: {what}", self.source.place_of(record)))
+    }
+
+    fn tell(&mut self, record: &Record, outcome: &Outcome, end: &End) -> Result<(), SinkError> {
+        self.scratch.clear();
+        let file = self.parts.get(record.key.part as usize).map(String::as_str);
+        push_failure(&Told { record, outcome, end, file, noun: self.source.noun() }, &mut self.scratch);
+        self.failures.add(&self.scratch).map_err(|error| PenError::from(error).at("the failures"))?;
+        self.failures.count_record();
+        Ok(())
+    }
 }
 
 impl Merge for FileMerge {
     fn write(&mut self, record: &Record, outcome: &Outcome) -> Result<(), SinkError> {
+        if let Some(failure) = self.add(record, outcome)? {
+            let end = End::Failed(failure.clone());
+            self.rejected.push(Rejected { key: outcome.key, failure });
+            return self.tell(record, outcome, &end);
+        }
         match &outcome.end {
-            End::Succeeded => {
-                let Some(output) = outcome.output.as_deref() else {
-                    let place = self.source.place_of(record);
-                    return Err(SinkError::new(format!("{place}: the answer is not in the journal")));
-                };
-                let written = self.pen.write(record, output, &mut self.output);
-                written.map_err(|error| error.at(&self.source.place_of(record)))?;
-                self.output.count_record();
-                Ok(())
-            }
+            End::Succeeded => Ok(()),
             End::Skipped { reason, .. } if reason.is_expected() => Ok(()),
-            end => {
-                self.scratch.clear();
-                let file = self.parts.get(record.key.part as usize).map(String::as_str);
-                push_failure(&Told { record, outcome, end, file, noun: self.source.noun() }, &mut self.scratch);
-                self.failures.add(&self.scratch).map_err(|error| PenError::from(error).at("the failures"))?;
-                self.failures.count_record();
-                Ok(())
-            }
+            end => self.tell(record, outcome, end),
         }
     }
 
+    fn settle(&mut self) -> Result<Vec<Rejected>, SinkError> {
+        Ok(std::mem::take(&mut self.rejected))
+    }
+
     fn finish(mut self: Box<Self>) -> Result<Vec<Artefact>, SinkError> {
+        if let Some(base) = &mut self.base {
+            let (pen, output) = (&mut self.pen, &mut self.output);
+            base.rest(&mut |passed| keep(&mut **pen, passed, output))?;
+        }
         let name = self.output.name().to_owned();
         self.pen.end(&mut self.output).map_err(|error| error.at(&name))?;
         // Both are durable before either is visible, and the live output goes last: killed in between, the next
         // process finds all it needs to do this again.
-        let artefacts = vec![self.output.close()?, self.failures.close()?];
+        let mut artefacts = vec![self.output.close()?, self.failures.close()?];
         self.failures.publish()?;
-        self.output.publish()?;
+        match &self.in_place {
+            // A file to which nothing is added is not touched.
+            Some(published) if !self.has_news => artefacts[0] = published.leave(artefacts[0].records)?,
+            Some(published) => published.publish(&mut self.output, &artefacts[0])?,
+            None => self.output.publish()?,
+        }
         match fs::remove_file(&self.live) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 let place = Place { name: self.live.display().to_string(), path: self.live.clone() };
@@ -145,4 +167,38 @@ impl Merge for FileMerge {
             _ => Ok(artefacts),
         }
     }
+}
+
+/// Writes a record as it is.
+fn keep(pen: &mut dyn Pen, record: &Record, output: &mut Aside) -> Result<(), SinkError> {
+    pen.write(record, New::Only(&nothing()), output)
+        .map_err(|error| error.at(&format!("row {}", record.origin.line)))?;
+    output.count_record();
+    Ok(())
+}
+
+/// Returns what is written of how a record ended; nothing where the pipeline left it out.
+fn status_of(end: &End) -> Option<String> {
+    Some(match end {
+        End::Succeeded => "succeeded".to_owned(),
+        End::Failed(failure) => format!("failed: {} - {}", failure.kind.word(), failure.message),
+        End::Skipped { reason, .. } if reason.is_expected() => return None,
+        End::Skipped { reason, message } => format!("skipped: {} - {message}", reason.word()),
+        End::Cancelled => "cancelled".to_owned(),
+        End::Missing => "missing".to_owned(),
+    })
+}
+
+/// Returns new fields with how the record ended behind them.
+fn with_status(output: Option<&RawValue>, status: &str) -> Box<RawValue> {
+    let members = output.map_or("", |output| output.get().trim_ascii());
+    let members = members.strip_prefix('{').and_then(|members| members.strip_suffix('}')).unwrap_or("").trim_ascii();
+    let comma = if members.is_empty() { "" } else { "," };
+    let text = format!("{{{members}{comma}\"{STATUS}\":{}}}", Value::from(status));
+    RawValue::from_string(text).unwrap_or_else(|_| nothing())
+}
+
+/// An object without members.
+fn nothing() -> Box<RawValue> {
+    RawValue::from_string("{}".to_owned()).unwrap_or_default()
 }

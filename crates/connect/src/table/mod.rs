@@ -3,13 +3,16 @@
 //!
 //! A format says the rest in two traits: [`Format`] (how records stand in a part) and [`Layout`] (how they are written).
 
+mod base;
 mod compose;
 mod cut;
 mod failures;
 mod format;
+mod in_place;
 mod inspect;
 mod live;
 mod merge;
+mod pen;
 mod read;
 mod sink;
 mod source;
@@ -20,8 +23,10 @@ mod tests;
 pub(crate) use compose::{Composer, Naming};
 pub(crate) use cut::{About, Found, Last, Shape, Splitter, Words};
 pub(crate) use format::{Format, Started};
+pub use in_place::{InPlace, is_as_left};
 pub(crate) use inspect::as_text;
-pub(crate) use merge::{Layout, Pen, PenError};
+pub use inspect::{AnswerColumns, Taken};
+pub(crate) use pen::{Layout, New, Pen, PenError};
 pub(crate) use sink::Storing;
 pub use sink::{FileSink, SinkPlaces};
 pub use source::FileSource;

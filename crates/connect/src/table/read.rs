@@ -1,6 +1,6 @@
 //! Reading parts on a thread of its own.
 
-use std::{io, sync::Arc, vec};
+use std::{collections::VecDeque, io, sync::Arc, vec};
 
 use domain::{
     BoxFuture, Read, StepNumber,
@@ -105,6 +105,65 @@ impl<F: Format> Reading<F> {
             }
         }
         Ok(true)
+    }
+}
+
+/// Records that are read by whoever wants the next one, in its own thread.
+pub(crate) type Rows = Box<dyn Iterator<Item = Result<Read, SourceError>> + Send>;
+
+/// Reads the parts from their beginning.
+pub(super) struct Here<F: Format> {
+    reading: Reading<F>,
+    n_begun: usize,
+    begun: Option<Begun<F>>,
+    ready: VecDeque<Read>,
+    is_broken: bool,
+}
+
+impl<F: Format> Here<F> {
+    pub(super) fn new(reading: Reading<F>) -> Self {
+        Self { reading, n_begun: 0, begun: None, ready: VecDeque::new(), is_broken: false }
+    }
+
+    /// Reads one block; returns whether there was one.
+    fn block(&mut self) -> Result<bool, SourceError> {
+        let Some(begun) = &mut self.begun else {
+            let Some(part) = self.reading.parts.get(self.n_begun) else { return Ok(false) };
+            self.begun = Some(self.reading.start(part, &Starts::new())?);
+            self.n_begun += 1;
+            return Ok(true);
+        };
+        let part = &self.reading.parts[self.n_begun - 1];
+        let block = begun.reader.block(BLOCK).map_err(|error| broken(part, &error))?;
+        let (is_over, mut reads) = (block.is_empty(), Vec::new());
+        let cut = match is_over {
+            true => begun.splitter.finish(&mut reads),
+            false => begun.splitter.push(&block.into(), &mut reads),
+        };
+        self.ready.extend(reads);
+        cut.map_err(SourceError)?;
+        if is_over {
+            self.begun = None;
+        }
+        Ok(true)
+    }
+}
+
+impl<F: Format> Iterator for Here<F> {
+    type Item = Result<Read, SourceError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.ready.is_empty() && !self.is_broken {
+            match self.block() {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) => {
+                    self.is_broken = true;
+                    return Some(Err(error));
+                }
+            }
+        }
+        self.ready.pop_front().map(Ok)
     }
 }
 

@@ -4,13 +4,15 @@ use std::{path::Path, sync::Arc};
 
 use domain::{
     End, Record,
-    ports::{Merge, Projection, Sink, SinkError},
+    ports::{Merge, Projection, Sink, SinkError, Source as _},
 };
 use encoding_rs::Encoding;
 use serde_json::value::RawValue;
 
 use super::{
     Composer, FileSource, Layout, Naming,
+    base::Base,
+    in_place::{InPlace, Standing, refuse_if_open},
     live::{self, Live},
     merge::FileMerge,
 };
@@ -30,6 +32,8 @@ pub struct SinkPlaces {
     pub live: Place,
     /// Where the output goes in place of a file: standard output.
     pub stream: Option<Stream>,
+    /// Where the output is the file that the records come from: then the source is the copy that the run keeps of it.
+    pub in_place: Option<InPlace>,
 }
 
 impl SinkPlaces {
@@ -37,7 +41,7 @@ impl SinkPlaces {
     #[must_use]
     pub fn beside(output: Place, failures: Option<Place>) -> Self {
         let failures = failures.unwrap_or_else(|| output.beside(".failures.jsonl"));
-        Self { live: output.beside(".partial.jsonl"), output, failures, stream: None }
+        Self { live: output.beside(".partial.jsonl"), output, failures, stream: None, in_place: None }
     }
 
     fn all(&self) -> [&Place; 3] {
@@ -51,6 +55,8 @@ pub(crate) struct Storing {
     /// As the file's ending says unless given.
     pub(crate) compression: Option<Compression>,
     pub(crate) encoding: &'static Encoding,
+    /// Whether every record of the source stands in the output, whatever became of it.
+    pub(crate) keeps_all: bool,
 }
 
 /// Files of one format as a sink: the output, the live output, and the failures.
@@ -106,6 +112,9 @@ impl FileSink {
                 create_folder(&settled)?;
             }
             self.check_place(place, &settled.path)?;
+            if place == &self.places.output && self.is_in_place() {
+                refuse_if_open(&settled)?;
+            }
             if existing == folder {
                 probe(&settled, &self.run)?;
             } else {
@@ -119,18 +128,30 @@ impl FileSink {
         self.layout.check(&self.composer, &self.source)
     }
 
-    /// Makes sure that what is written at `path`, which is called `place`, is not the input and may be replaced.
+    /// Returns whether the output is the file that the records come from.
+    fn is_in_place(&self) -> bool {
+        let files = self.source.files();
+        let is_one = !files.is_pattern() && self.places.stream.is_none();
+        self.places.in_place.is_some()
+            || (is_one
+                && files.parts().is_ok_and(
+                    |parts| matches!(&*parts, [part] if is_same_file(&self.places.output.path, &part.place.path)),
+                ))
+    }
+
+    /// Makes sure that what is written at `path`, which is called `place`, may be replaced, and is not the input unless
+    /// the output is to be.
     fn check_place(&self, place: &Place, path: &Path) -> Result<(), SinkError> {
-        let what = if place == &self.places.output { "output" } else { "file" };
+        let is_output = place == &self.places.output;
+        let what = if is_output { "output" } else { "file" };
         let files = self.source.files();
         // What cannot be read is told where it is read.
         let parts = files.parts().unwrap_or_else(|_| Arc::from([]));
-        if let Some(part) = parts.iter().find(|part| is_same_file(path, &part.place.path)) {
+        let same = parts.iter().find(|part| is_same_file(path, &part.place.path));
+        if let Some(part) = same.filter(|_| !(is_output && self.is_in_place())) {
             return Err(SinkError::new(format!(
-                "the {what} `{}` is the input `{}`; {} cannot be written in place, so name another output",
-                place.name,
-                part.place.name,
-                self.layout.file()
+                "the {what} `{}` is the input `{}`; name another file",
+                place.name, part.place.name,
             )));
         }
         let place = Place { path: path.to_owned(), name: place.name.clone() };
@@ -166,6 +187,9 @@ impl Sink for FileSink {
     fn prepare(&mut self) -> Result<(), SinkError> {
         for place in self.places.all() {
             create_folder(place)?;
+            if place == &self.places.output && self.is_in_place() {
+                refuse_if_open(place)?;
+            }
             self.check_place(place, &place.path)?;
             probe(place, &self.run)?;
         }
@@ -207,11 +231,29 @@ impl Sink for FileSink {
     }
 
     fn merge(&mut self) -> Result<Box<dyn Merge>, SinkError> {
-        let SinkPlaces { output, failures, live, stream } = &self.places;
-        let Storing { compression, encoding } = self.storing;
+        let SinkPlaces { output, failures, live, stream, in_place } = &self.places;
+        let Storing { compression, encoding, keeps_all } = self.storing;
+        let (mut source, mut composer, mut is_changed) = (self.source.clone(), self.composer.clone(), false);
+        let mut published = None;
+        if let Some(in_place) = in_place {
+            let kept = self.source.files().place();
+            let (found, standing) = in_place.look(output, kept)?;
+            published = Some(found);
+            if standing == Standing::Changed {
+                // It was saved by somebody else since it was read, so what they saved is what answers go into.
+                source = self.source.at(output.clone());
+                source.fingerprint().map_err(|error| SinkError::environment(error.0))?;
+                (composer, is_changed) = (composer.overwriting(), true);
+            }
+        }
         let compression = compression.unwrap_or_else(|| Compression::of_ending(&output.path));
         let mut aside = Aside::create(output, &self.run)?.stored(compression, encoding)?.to(stream.clone());
-        let pen = self.layout.pen(&self.composer, &self.source, &mut aside).map_err(|error| error.at(&output.name))?;
+        let pen = self.layout.pen(&composer, &source, &mut aside).map_err(|error| error.at(&output.name))?;
+        let is_read_beside = is_changed || (keeps_all && !self.layout.copies_the_rest());
+        let base = match is_read_beside {
+            true => Some(Base::begin(&source, is_changed.then(|| composer.clone()))?),
+            false => None,
+        };
         let parts = self.source.parts().map_err(|error| SinkError::new(error.0))?;
         Ok(Box::new(FileMerge {
             source: self.source.clone(),
@@ -220,6 +262,12 @@ impl Sink for FileSink {
             output: aside,
             failures: Aside::create(failures, &self.run)?,
             live: live.path.clone(),
+            keeps_all,
+            base,
+            in_place: published,
+            has_status: composer.has_status(),
+            rejected: Vec::new(),
+            has_news: false,
             scratch: Vec::new(),
         }))
     }

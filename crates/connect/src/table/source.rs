@@ -7,10 +7,13 @@ use domain::{
     ports::{Change, Fingerprint, Inspected, Records, Source, SourceError, Starts},
 };
 
+use encoding_rs::Encoding;
+
 use super::{
     Format,
+    inspect::AnswerColumns,
     inspect::Looking,
-    read::{BLOCK, Begun, Reading, broken, count},
+    read::{BLOCK, Begun, Here, Reading, Rows, broken, count},
 };
 use crate::{
     ByteSize, Place,
@@ -40,22 +43,32 @@ pub struct FileSource {
     step: StepNumber,
     key: Option<String>,
     max: ByteSize,
-    forbidden: Vec<String>,
+    answers: AnswerColumns,
 }
 
 impl FileSource {
-    /// Makes a source of the files at `place`. A record that has one of the `forbidden` fields is skipped: they are the
-    /// names that the sink will add, so that a taken name is found before anything is asked.
+    /// Makes a source of the files at `place`. The `answers` are the names that the sink will add: what is to be done with a
+    /// record that has them is found out before anything is asked.
     pub(crate) fn new<F: Format>(
         format: F,
         settings: Settings,
         place: Place,
         step: StepNumber,
-        forbidden: Vec<String>,
+        answers: AnswerColumns,
     ) -> Self {
         let Settings { key, max, stored } = settings;
         let table = Arc::new(Of(Arc::new(format)));
-        Self { files: Arc::new(Files::new(place, stored)), table, step, key, max, forbidden }
+        Self { files: Arc::new(Files::new(place, stored)), table, step, key, max, answers }
+    }
+
+    /// Returns a source of the same format, of the files at another place.
+    pub(crate) fn at(&self, place: Place) -> Self {
+        Self { files: Arc::new(Files::new(place, self.files.stored())), ..self.clone() }
+    }
+
+    /// Reads the records from the first one, in the thread of whoever asks for the next one.
+    pub(crate) fn rows(&self) -> Result<Rows, SourceError> {
+        Ok(self.table.rows(self.files.parts()?, self.step, self.max))
     }
 
     /// Returns the first record that is not blank, if it is near the beginning: for trying out what is done with records.
@@ -98,6 +111,11 @@ impl FileSource {
                 self.files.name()
             )
         })
+    }
+
+    /// Returns the encoding that it is declared to be in.
+    pub(crate) fn encoding(&self) -> Option<&'static Encoding> {
+        self.files.stored().encoding
     }
 
     pub(crate) fn files(&self) -> &Files {
@@ -170,7 +188,7 @@ impl Source for FileSource {
 
     fn inspect(&self, record: &Record) -> Result<Inspected, (SkipReason, String)> {
         let is_empty_missing = self.table.is_empty_missing();
-        let looking = Looking { key: self.key.as_deref(), forbidden: &self.forbidden, is_empty_missing };
+        let looking = Looking { key: self.key.as_deref(), answers: &self.answers, is_empty_missing };
         let looked = self.table.inspect(record).and_then(|text| looking.at(text));
         looked.map_err(|(reason, what)| (reason, format!("{}: {what}", self.place_of(record))))
     }
@@ -187,6 +205,7 @@ trait Table: Send + Sync {
     fn is_empty_missing(&self) -> bool;
     fn first(&self, parts: &[Part], step: StepNumber, max: ByteSize) -> Result<Option<Record>, SourceError>;
     fn count(&self, parts: &[Part]) -> Result<u64, SourceError>;
+    fn rows(&self, parts: Arc<[Part]>, step: StepNumber, max: ByteSize) -> Rows;
     fn open(
         &self,
         name: &str,
@@ -252,6 +271,10 @@ impl<F: Format> Table for Of<F> {
             }
         }
         Ok(None)
+    }
+
+    fn rows(&self, parts: Arc<[Part]>, step: StepNumber, max: ByteSize) -> Rows {
+        Box::new(Here::new(Reading { format: Arc::clone(&self.0), parts, step, max }))
     }
 
     fn count(&self, parts: &[Part]) -> Result<u64, SourceError> {

@@ -10,7 +10,7 @@ use std::{
 use domain::{Record, json};
 use serde_json::value::RawValue;
 
-use super::{Composer, Pen, PenError};
+use super::{Composer, New, Pen, PenError};
 use crate::{
     Place,
     file::{Aside, cannot_sink},
@@ -78,9 +78,9 @@ impl<R> SpoolPen<R> {
 }
 
 impl<R: RowsPen> Pen for SpoolPen<R> {
-    fn write(&mut self, record: &Record, output: &RawValue, _: &mut Aside) -> Result<(), PenError> {
+    fn write(&mut self, record: &Record, new: New<'_>, _: &mut Aside) -> Result<(), PenError> {
         self.line.clear();
-        self.composer.compose(&record.bytes, output, &mut self.line)?;
+        self.composer.compose(&record.bytes, new.output(), &mut self.line)?;
         let text = str::from_utf8(&record.bytes).map_err(|error| PenError::Record(error.to_string()))?;
         let mut new = Vec::new();
         let parsed = json::members(text, |name, _| {
@@ -126,7 +126,9 @@ impl<R: RowsPen> Pen for SpoolPen<R> {
             });
             parsed.map_err(|error| PenError::Record(error.0))?;
             let at = |error: PenError| match error {
-                PenError::Record(what) => PenError::Record(format!("record {n} of the output: {what}")),
+                PenError::Record(what) | PenError::Rejected(what) => {
+                    PenError::Record(format!("record {n} of the output: {what}"))
+                }
                 sink => sink,
             };
             self.rows.row(&self.names, &values, out).map_err(at)?;

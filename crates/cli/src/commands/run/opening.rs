@@ -6,10 +6,11 @@ use domain::ports::{Change, Disk, Journal as _, Recovered, Source};
 use engine::EngineError;
 use store::{Journal, LocalDisk, Options};
 
+use super::Working;
 use crate::{
     args::Run,
     commands::choose::Chosen,
-    pipeline::Ready,
+    pipeline::{Ready, StepConfig},
     progress::{counted, thousands},
     talk,
 };
@@ -81,6 +82,24 @@ pub(super) fn open_journal(reask_damaged: bool, chosen: &Chosen) -> anyhow::Resu
 pub(super) enum Compared {
     Unchanged,
     Appended,
+}
+
+impl Working<'_> {
+    /// Tells that the file which a step reads and writes was saved by somebody else since the run read it.
+    pub(super) fn tell_changed_meanwhile(&self, name: &str, step: &StepConfig) -> anyhow::Result<()> {
+        let (named, folder) = (self.ready.named(), self.chosen.folder.path());
+        let Some(kept) = named.kept(step, folder, name) else { return Ok(()) };
+        let target = named.place(step.sink.path());
+        if !connect::is_as_left(&target, &kept, &named.in_place(folder, name))? {
+            talk::say(format!(
+                "step {name}: `{}` was changed since run {} read it: the run goes on with what it read, and rows that were \
+                 changed since end as `conflict`; --fresh starts over (the old run is kept)",
+                target.name,
+                self.chosen.folder.id()
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// Compares a step's source with what it was when the run began.

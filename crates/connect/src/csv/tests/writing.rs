@@ -82,10 +82,11 @@ fn another_dialect_is_written_where_one_is_declared() {
     let error = job.try_merge(|_| r#"{"x":"t\tt"}"#.to_owned()).unwrap_err();
     assert_eq!(
         error,
-        "in.csv row 2: the cell of column `x` holds the delimiter or a line end, which no file can hold with `quote: \
+        "the cell of column `x` holds the delimiter or a line end, which no file can hold with `quote: \
          none`; name a quote, or write to `jsonl`"
     );
-    assert_eq!(job.names(), ["in.csv"], "nothing is left behind");
+    assert_eq!(job.text("out.tsv"), "a\tb\tx\n", "an answer that the file cannot hold costs its record alone");
+    assert!(job.text("out.failures.jsonl").contains("\"kind\":\"write_rejected\""));
 }
 
 #[test]

@@ -66,6 +66,7 @@ fn output_is_sent_when_it_is_whole_and_a_reader_may_leave() {
             failures: place(job.path(), "f.jsonl"),
             live: place(job.path(), "live.jsonl"),
             stream: Some(stream),
+            in_place: None,
         };
         let mut sink = job.sink_at(places);
         sink.prepare().unwrap();

@@ -43,7 +43,13 @@ impl Tickets {
 
     fn source(&self) -> FileSource {
         let config = source_config(json!({"jsonl": self.config}));
-        config.source(place(self.path(), "tickets.jsonl"), 0, self.forbidden.clone()).unwrap()
+        config
+            .source(
+                place(self.path(), "tickets.jsonl"),
+                0,
+                crate::AnswerColumns { names: self.forbidden.clone(), ..Default::default() },
+            )
+            .unwrap()
     }
 
     fn sink(&self, config: serde_json::Value, fields: &[&str]) -> FileSink {

@@ -110,8 +110,8 @@ fn what_is_no_record_is_skipped_with_file_line_and_reason() {
         (
             b"{\"id\":1,\"topic\":2}",
             NameTaken,
-            "the record already has a field `topic`; give the new field another name with `columns:` or set \
-             `overwrite: true`",
+            "the record already has a field `topic`; give the new field another name with `columns:`, set \
+             `overwrite: true`, or `pending: true` on the source to work only on records without an answer",
         ),
     ];
     for (line, reason, message) in cases {

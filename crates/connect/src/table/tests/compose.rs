@@ -12,7 +12,10 @@ fn composer(config: Value, fields: &[&str]) -> Result<Composer, String> {
         whole[name] = value.clone();
     }
     let SinkConfig { overwrite, columns, .. } = serde_json::from_value(whole).unwrap();
-    Composer::new(&Naming { overwrite, columns }, &fields.iter().map(|&f| f.to_owned()).collect::<Vec<_>>())
+    Composer::new(
+        &Naming { overwrite, columns, status: None },
+        &fields.iter().map(|&f| f.to_owned()).collect::<Vec<_>>(),
+    )
 }
 
 fn composed(composer: &Composer, record: &str, output: &str) -> Result<String, String> {
