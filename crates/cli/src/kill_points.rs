@@ -1,7 +1,8 @@
 //! Where tests kill the real binary. Debug builds only: a release does not have this module.
 //!
 //! `TIDEMILL_KILL=before_write:7` kills the process with SIGKILL before the seventh write of a journal segment;
-//! `before_sync` counts its syncs, `before_projection` the batches that reach the sink.
+//! `before_sync` counts its syncs, `before_projection` the batches that reach the sink, `behind_outputs` the outputs that
+//! are in place.
 
 use std::{
     io,
@@ -13,8 +14,8 @@ use std::{
 };
 
 use domain::{
-    Record,
-    ports::{Disk, DiskFile, Merge, Projection, Sink, SinkError},
+    Outcome, Record,
+    ports::{Artefact, Disk, DiskFile, Merge, Projection, Rejected, Sink, SinkError},
 };
 use serde_json::value::RawValue;
 
@@ -23,6 +24,7 @@ enum Point {
     Write,
     Sync,
     Projection,
+    Outputs,
 }
 
 #[derive(Clone, Debug)]
@@ -41,6 +43,7 @@ impl Trap {
             "before_write" => Point::Write,
             "before_sync" => Point::Sync,
             "before_projection" => Point::Projection,
+            "behind_outputs" => Point::Outputs,
             _ => return None,
         };
         Some(Self { point, at: at.parse().ok()?, seen: Arc::default() })
@@ -156,7 +159,36 @@ impl Sink for TrapSink {
         self.inner.restore(record)
     }
 
+    fn held_back(&self) -> Option<String> {
+        self.inner.held_back()
+    }
+
     fn merge(&mut self) -> Result<Box<dyn Merge>, SinkError> {
-        self.inner.merge()
+        Ok(Box::new(TrapMerge { inner: self.inner.merge()?, trap: self.trap.clone() }))
+    }
+}
+
+struct TrapMerge {
+    inner: Box<dyn Merge>,
+    trap: Trap,
+}
+
+impl Merge for TrapMerge {
+    fn write(&mut self, record: &Record, outcome: &Outcome) -> Result<(), SinkError> {
+        self.inner.write(record, outcome)
+    }
+
+    fn settle(&mut self) -> Result<Vec<Rejected>, SinkError> {
+        self.inner.settle()
+    }
+
+    fn may_pass(&self) -> bool {
+        self.inner.may_pass()
+    }
+
+    fn finish(self: Box<Self>) -> Result<Vec<Artefact>, SinkError> {
+        let artefacts = self.inner.finish()?;
+        self.trap.pass(Point::Outputs);
+        Ok(artefacts)
     }
 }

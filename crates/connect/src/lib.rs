@@ -43,6 +43,6 @@ mod table;
 mod tests;
 
 pub use config::{Mistake, SinkConfig, SourceConfig};
-pub use file::{Compression, Label, Place, Stream, is_same_file, spool};
+pub use file::{Compression, Label, Place, Stream, is_same_path, spool};
 pub use size::ByteSize;
 pub use table::{AnswerColumns, FileSink, FileSource, InPlace, SinkPlaces, Taken, is_as_left};

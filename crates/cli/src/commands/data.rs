@@ -46,6 +46,10 @@ fn head(args: &Head) -> anyhow::Result<Exit> {
 
 fn convert(args: &Convert) -> anyhow::Result<Exit> {
     let source = source(&args.table)?;
+    if connect::is_same_path(&args.output, &args.table.file) {
+        let file = args.output.display();
+        return Err(ConfigurationError(format!("the output `{file}` is the input; name another file")).into());
+    }
     let word = word_of(&args.output)?;
     let config = serde_json::json!({ word: { "path": &args.output, "overwrite": true } });
     let config: SinkConfig = serde_json::from_value(config)?;

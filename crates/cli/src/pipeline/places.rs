@@ -36,7 +36,7 @@ impl Named<'_> {
     pub(crate) fn is_in_place(&self, step: &StepConfig) -> bool {
         let (source, sink) = (&step.source.table, &step.sink);
         let are_files = !source.is_standard_input() && !sink.is_standard_output();
-        are_files && connect::is_same_file(&self.place(source.path()).path, &self.place(sink.path()).path)
+        are_files && connect::is_same_path(&self.place(source.path()).path, &self.place(sink.path()).path)
     }
 
     /// Returns where the run in `folder` keeps what it read, where the step writes its answers into the file that it reads:

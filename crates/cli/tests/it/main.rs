@@ -14,6 +14,7 @@ mod examples;
 mod faults;
 mod formats;
 mod gateway;
+mod in_place;
 mod main_job;
 mod money;
 mod report;

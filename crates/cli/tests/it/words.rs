@@ -157,7 +157,7 @@ fn mistakes_in_files_are_told_in_chinese() {
         ("    work:", "\twork:", "制表符"),
         ("name: story", "name: story\nname: again", "键 `name` 出现了两次"),
         ("max: 100ms", "max: 100", "`steps.label.flow.backoff.max`"),
-        ("out/labels.jsonl", "in.jsonl", "就是输入文件"),
+        ("out/labels.jsonl }", "out/a.jsonl, failures: in.jsonl }", "就是输入"),
     ] {
         assert!(text.contains(from), "{from}");
         story.write("pipeline.yaml", text.replacen(from, to, 1));

@@ -32,8 +32,8 @@ pub(crate) use fingerprint::{compare, of};
 pub(crate) use open::{BOM, Opened, Reader};
 pub(crate) use parts::{Files, Part, Stored};
 pub use place::Place;
-pub use place::is_same_file;
-pub(crate) use place::{cannot, cannot_sink, did_you_mean, sync_folder};
+pub use place::is_same_path;
+pub(crate) use place::{cannot, cannot_sink, did_you_mean, is_same_file, sync_folder};
 pub use spool::spool;
 pub(crate) use target::{check_target, create_folder, probe, try_out};
 #[cfg(test)]

@@ -125,9 +125,17 @@ pub(crate) fn did_you_mean(place: &Place) -> String {
     }
 }
 
-/// Returns whether two paths lead to the same file, through symbolic links and hard links too.
+/// Returns whether two paths mean one file of one name: spelled otherwise, or through symbolic links.
 #[must_use]
-pub fn is_same_file(a: &Path, b: &Path) -> bool {
+pub fn is_same_path(a: &Path, b: &Path) -> bool {
+    match (fs::canonicalize(a), fs::canonicalize(b)) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => a == b,
+    }
+}
+
+/// Returns whether two paths lead to the same file, through symbolic links and hard links too.
+pub(crate) fn is_same_file(a: &Path, b: &Path) -> bool {
     match (fs::canonicalize(a), fs::canonicalize(b)) {
         (Ok(a), Ok(b)) => a == b || is_same_inode(&a, &b),
         // A file that does not exist yet is told apart by its name alone.

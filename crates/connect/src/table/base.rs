@@ -144,8 +144,8 @@ fn difference(before: &Record, now: &Record, answer: Option<&RawValue>, guard: &
         let (is, was) = (as_cell(value), find(&old, name).unwrap_or_default());
         let ours = find(&written, name);
         if is_answer && !is_empty(value) && is != was && ours.as_ref() != Some(&is) {
-            let ours = ours.map_or_else(String::new, |ours| format!(", and the answer is `{}`", shown(&ours)));
-            return Some(format!("`{name}` was `{}` and is `{}`{ours}", shown(&was), shown(&is)));
+            let (was, is, ours) = (shown(&was), shown(&is), shown(&ours.unwrap_or_default()));
+            return Some(format!("`{name}` was `{was}`, is `{is}`, and was to become `{ours}`"));
         }
     }
     None

@@ -171,8 +171,8 @@ impl Merge for FileMerge {
 
 /// Writes a record as it is.
 fn keep(pen: &mut dyn Pen, record: &Record, output: &mut Aside) -> Result<(), SinkError> {
-    pen.write(record, New::Only(&nothing()), output)
-        .map_err(|error| error.at(&format!("row {}", record.origin.line)))?;
+    let written = pen.write(record, New::Only(&nothing()), output);
+    written.map_err(|error| error.at(&format!("`{}`, {}", output.name(), record.origin.line)))?;
     output.count_record();
     Ok(())
 }

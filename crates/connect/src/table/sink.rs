@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     Compression, Place,
-    file::{Aside, Stream, cannot_sink, check_target, create_folder, is_same_file, probe, try_out},
+    file::{Aside, Stream, cannot_sink, check_target, create_folder, is_same_file, is_same_path, probe, try_out},
 };
 
 /// The files of a sink, resolved.
@@ -135,7 +135,7 @@ impl FileSink {
         self.places.in_place.is_some()
             || (is_one
                 && files.parts().is_ok_and(
-                    |parts| matches!(&*parts, [part] if is_same_file(&self.places.output.path, &part.place.path)),
+                    |parts| matches!(&*parts, [part] if is_same_path(&self.places.output.path, &part.place.path)),
                 ))
     }
 
