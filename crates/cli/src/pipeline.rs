@@ -212,6 +212,11 @@ pub(crate) struct FlowConfig {
     pub(crate) pause: Option<PauseConfig>,
     /// How long one attempt may take, from send to the whole answer. 10 minutes unless given.
     pub(crate) deadline: Option<Span>,
+    /// How often what is settled so far is put in place while the run goes on, where the output is a table in which every row
+    /// of the source stands: an Excel workbook, or a file that is written in place. Never unless given: whoever wants to look
+    /// before the end looks into `NAME.partial.jsonl`. Saves that take long are made less often, so that they take no more
+    /// than 5 % of the run.
+    pub(crate) save_every: Option<Span>,
     /// How long an interrupted run waits for answers in flight. 30 seconds unless given.
     pub(crate) grace: Option<Span>,
 }

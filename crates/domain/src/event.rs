@@ -126,6 +126,13 @@ pub enum Event {
         /// What stands in the way.
         reason: Option<String>,
     },
+    /// What is settled so far could not be put in place while the run goes on, and why; the final output has all of it.
+    NotSaved {
+        /// The step.
+        step: StepNumber,
+        /// What stands in the way.
+        reason: String,
+    },
     /// The run drains: nothing new is started.
     Draining {
         /// Attempts in flight.

@@ -8,6 +8,7 @@ mod came_back;
 mod candidates;
 mod duplicates;
 mod queued;
+mod saves;
 mod slots;
 mod spending;
 mod waits;
@@ -37,6 +38,7 @@ pub use candidates::Until;
 pub(crate) use candidates::first_candidates;
 use duplicates::Duplicates;
 use queued::Queued;
+use saves::Saves;
 use slots::{NO_SLOT, Slots};
 pub use spending::Budget;
 use spending::Spending;
@@ -135,6 +137,7 @@ pub(crate) async fn run_pass(
     };
     let (sender, fed) = mpsc::channel(4);
     let spending = pass.flow.budget.clone().map(|budget| Spending::new(budget, recovered.billed.values()));
+    let saves = Saves::new(pass.flow.save_every, &pass.source, pass.limit);
     let flowing = Flowing {
         step: pass.step,
         context,
@@ -163,6 +166,7 @@ pub(crate) async fn run_pass(
         told: None,
         told_until: None,
         told_held_back: None,
+        saves,
         projector: Projector::new(pass.sink),
         is_complete: true,
         is_paused: false,
@@ -219,6 +223,7 @@ struct Flowing<'a> {
     told_until: Option<Instant>,
     /// Why the sink shows nothing, as it was told last.
     told_held_back: Option<String>,
+    saves: Saves,
     projector: Projector,
     /// Whether nothing was left for another pass.
     is_complete: bool,
@@ -277,9 +282,11 @@ impl Flowing<'_> {
                 () = handler.width_freed(), if for_width => {}
                 () = shared.answered.notified(), if self.is_full => {}
                 written = self.projector.written(), if !self.projector.is_idle() => {
-                    written?;
+                    let begun = written?;
+                    self.begun(begun);
                     self.tell_held_back();
                 }
+                save = self.saves.next() => self.save(save),
                 Ok(()) = control.changed() => {
                     let wish = *control.borrow_and_update();
                     self.obey(wish);
@@ -437,6 +444,7 @@ impl Flowing<'_> {
             // A source that hangs must not hold up a stop.
             feeding.abort();
         }
+        self.saves.end().await;
         let sink = self.projector.finish().await?;
         self.recovered.next_derived.insert(self.step, self.shared.next_derived.load(Ordering::Relaxed));
         let done = PassDone {

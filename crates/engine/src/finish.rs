@@ -2,7 +2,9 @@
 
 mod account;
 mod merge;
+mod save;
 
 pub use account::{Checked, StepAccount, check};
 
 pub(crate) use merge::{Finish, finish};
+pub(crate) use save::{next_after, save};

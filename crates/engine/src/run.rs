@@ -52,6 +52,9 @@ pub struct Flow {
     pub budget: Option<Budget>,
     /// Asks for each record until so many answers are accepted: the handler's samples are the candidates.
     pub until: Option<Until>,
+    /// How often what is settled so far is put in place, where the sink can do that. Saves that take long are made less
+    /// often.
+    pub save_every: Option<Duration>,
     /// Works on the records of these numbers only, counted from 0 over the whole source, and then ends as
     /// [`StepEnd::Sampled`].
     pub only: Option<Arc<BTreeSet<u64>>>,
@@ -70,6 +73,7 @@ impl Default for Flow {
             grace: Duration::from_secs(30),
             budget: None,
             until: None,
+            save_every: None,
             only: None,
             seed: 0,
         }

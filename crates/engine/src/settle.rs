@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use domain::ports::{Projection, Sink, SinkError};
+use domain::ports::{Merge, Projection, Sink, SinkError};
 use tokio::task::JoinHandle;
 
 use crate::run::EngineError;
@@ -11,12 +11,18 @@ use crate::run::EngineError;
 pub(crate) struct Projector {
     sink: Option<Box<dyn Sink>>,
     waiting: VecDeque<Projection>,
-    writing: Option<JoinHandle<Written>>,
+    writing: Option<JoinHandle<(Box<dyn Sink>, Written)>>,
     held_back: Option<String>,
+    wants_output: bool,
 }
 
-/// The sink comes back from its thread with what became of the batch.
-type Written = (Box<dyn Sink>, Result<(), SinkError>);
+/// What the sink comes back with from its thread.
+enum Written {
+    /// What became of a batch.
+    Batch(Result<(), SinkError>),
+    /// An output that was begun. One that cannot be begun now is begun later, and the final one tells why it cannot be.
+    Begun(Result<Box<dyn Merge>, SinkError>),
+}
 
 /// More settled records than this may not wait for the sink: the slowest stage sets the pace.
 const MAX_WAITING: usize = 4096;
@@ -24,7 +30,7 @@ const BATCH: usize = 1024;
 
 impl Projector {
     pub(crate) fn new(sink: Box<dyn Sink>) -> Self {
-        Self { sink: Some(sink), waiting: VecDeque::new(), writing: None, held_back: None }
+        Self { sink: Some(sink), waiting: VecDeque::new(), writing: None, held_back: None, wants_output: false }
     }
 
     /// Takes settled records and begins to write if nothing is being written.
@@ -44,29 +50,45 @@ impl Projector {
     }
 
     fn begin(&mut self) {
-        if self.waiting.is_empty() {
+        if self.waiting.is_empty() && !self.wants_output {
             return;
         }
         let Some(mut sink) = self.sink.take() else { return };
+        if std::mem::take(&mut self.wants_output) {
+            self.writing = Some(tokio::task::spawn_blocking(move || {
+                let begun = sink.merge();
+                (sink, Written::Begun(begun))
+            }));
+            return;
+        }
         let n = self.waiting.len().min(BATCH);
         let batch: Vec<Projection> = self.waiting.drain(..n).collect();
         self.writing = Some(tokio::task::spawn_blocking(move || {
             let written = sink.project(&batch);
-            (sink, written)
+            (sink, Written::Batch(written))
         }));
     }
 
-    /// Ends when the batch that is being written is written; never, if there is none.
-    pub(crate) async fn written(&mut self) -> Result<(), EngineError> {
+    /// Has an output begun as soon as the sink is not busy: [`Projector::written`] gives it.
+    pub(crate) fn begin_output(&mut self) {
+        self.wants_output = true;
+        self.begin();
+    }
+
+    /// Ends when the batch that is being written is written, or an output is begun; never, if there is nothing of the kind.
+    pub(crate) async fn written(&mut self) -> Result<Option<Result<Box<dyn Merge>, SinkError>>, EngineError> {
         let Some(writing) = &mut self.writing else { return std::future::pending().await };
         let joined = writing.await;
         self.writing = None;
         let (sink, written) = joined.map_err(|e| EngineError::Defect(format!("the sink panicked: {e}")))?;
         self.held_back = sink.held_back();
         self.sink = Some(sink);
-        written?;
+        let begun = match written {
+            Written::Batch(written) => written.map(|()| None)?,
+            Written::Begun(begun) => Some(begun),
+        };
         self.begin();
-        Ok(())
+        Ok(begun)
     }
 
     /// Returns why the sink shows nothing at the moment, as it said after the last batch.
@@ -76,6 +98,7 @@ impl Projector {
 
     /// Gives the sink back; everything has been shown.
     pub(crate) async fn finish(mut self) -> Result<Box<dyn Sink>, EngineError> {
+        self.wants_output = false;
         while !self.is_idle() {
             self.begin();
             self.written().await?;

@@ -137,6 +137,7 @@ impl Reporter for Status {
                 now.until = *until;
             }
             Event::HeldBack { reason, .. } => now.held_back.clone_from(reason),
+            Event::NotSaved { .. } => {}
             Event::Draining { .. } => now.is_draining = true,
             Event::Finishing { .. } => now.is_finishing = true,
         }

@@ -123,6 +123,7 @@ fn flow(config: &FlowConfig, seed: u64) -> Flow {
         pause: config.pause.map(|pause| Pause { lasts: pause.r#for.0, window: pause.window.0 }),
         deadline: or(config.deadline, usual.deadline),
         grace: or(config.grace, usual.grace),
+        save_every: config.save_every.map(|span| span.0),
         seed,
         ..usual
     }

@@ -266,6 +266,34 @@ fn every_row_stands_in_the_output_with_how_it_ended_where_that_is_wanted() {
 const STATUS: &str = "csv: { path: out/all.csv, status: status }";
 
 #[test]
+fn what_is_settled_is_saved_while_the_run_goes_on_unless_somebody_has_the_table_open() {
+    for (source, sink, file) in [(CSV, INTO_CSV, "in.csv"), (EXCEL, INTO_EXCEL, "in.xlsx")] {
+        let story = story(slow(100), source, sink);
+        story.write("in.csv", table(400));
+        if file == "in.xlsx" {
+            story.tidemill(["data", "convert", "in.csv", "in.xlsx"]).says(0, &[]);
+        }
+        story.write("pipeline.yaml", pipeline(source, sink).replace("flow: {", "flow: { save_every: 150ms,"));
+        let shown = || {
+            let head = story.tidemill(["data", "head", file, "-n", "500"]);
+            head.stdout.lines().filter(|line| line.contains("\"ai_label\":\"")).count()
+        };
+        let mut running = story.start([]);
+        running.until("some answers can be seen in the table", |_| shown() > 10);
+        story.write(&format!("~${file}"), "somebody");
+        running.until_it_says("not saved this time, and the run goes on: `in.");
+        fs::remove_file(story.path(&format!("~${file}"))).unwrap();
+        let n = shown();
+        running.until("more can be seen", |_| shown() > n);
+        running.kill();
+        // What a killed run saved is its own, and goes on being the table that it writes to.
+        story.run([]).says(0, &["going on", "400 succeeded"]).does_not_say("was changed since");
+        assert_eq!(shown(), 400);
+        assert!(story.asked() <= 400 + 8);
+    }
+}
+
+#[test]
 fn a_text_too_long_for_a_cell_costs_its_own_row_alone() {
     let story = story(Script::default(), EXCEL, INTO_EXCEL);
     let long = "x".repeat(40_000);

@@ -32,6 +32,8 @@ pub(super) struct FileMerge {
     pub(super) live: PathBuf,
     /// Whether every record of the source stands in the output, whatever became of it.
     pub(super) keeps_all: bool,
+    /// Whether what is there so far may be put in place while the run goes on.
+    pub(super) saves: bool,
     /// What the output is made of, where that has to be read beside the records: to keep what the merge is not given, or
     /// because it is not what the records were read from.
     pub(super) base: Option<Base>,
@@ -110,6 +112,27 @@ impl FileMerge {
         Ok(failure)
     }
 
+    /// Makes what was added durable, and visible.
+    fn put_in_place(&mut self) -> Result<Vec<Artefact>, SinkError> {
+        if let Some(base) = &mut self.base {
+            let (pen, output) = (&mut self.pen, &mut self.output);
+            base.rest(&mut |passed| keep(&mut **pen, passed, output))?;
+        }
+        let name = self.output.name().to_owned();
+        self.pen.end(&mut self.output).map_err(|error| error.at(&name))?;
+        // Both are durable before either is visible, and the live output goes last: killed in between, the next
+        // process finds all it needs to do this again.
+        let mut artefacts = vec![self.output.close()?, self.failures.close()?];
+        self.failures.publish()?;
+        match &self.in_place {
+            // A file to which nothing is added is not touched.
+            Some(published) if !self.has_news => artefacts[0] = published.leave(artefacts[0].records)?,
+            Some(published) => published.publish(&mut self.output, &artefacts[0])?,
+            None => self.output.publish()?,
+        }
+        Ok(artefacts)
+    }
+
     fn at(&self, record: &Record, what: &str) -> SinkError {
         SinkError::new(format!("{}: {what}", self.source.place_of(record)))
     }
@@ -142,23 +165,13 @@ impl Merge for FileMerge {
         Ok(std::mem::take(&mut self.rejected))
     }
 
+    fn save(mut self: Box<Self>) -> Result<(), SinkError> {
+        // Half of an output whose other half is not there yet is no output; a whole table with some answers is.
+        if self.saves { self.put_in_place().map(|_| ()) } else { Ok(()) }
+    }
+
     fn finish(mut self: Box<Self>) -> Result<Vec<Artefact>, SinkError> {
-        if let Some(base) = &mut self.base {
-            let (pen, output) = (&mut self.pen, &mut self.output);
-            base.rest(&mut |passed| keep(&mut **pen, passed, output))?;
-        }
-        let name = self.output.name().to_owned();
-        self.pen.end(&mut self.output).map_err(|error| error.at(&name))?;
-        // Both are durable before either is visible, and the live output goes last: killed in between, the next
-        // process finds all it needs to do this again.
-        let mut artefacts = vec![self.output.close()?, self.failures.close()?];
-        self.failures.publish()?;
-        match &self.in_place {
-            // A file to which nothing is added is not touched.
-            Some(published) if !self.has_news => artefacts[0] = published.leave(artefacts[0].records)?,
-            Some(published) => published.publish(&mut self.output, &artefacts[0])?,
-            None => self.output.publish()?,
-        }
+        let artefacts = self.put_in_place()?;
         match fs::remove_file(&self.live) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 let place = Place { name: self.live.display().to_string(), path: self.live.clone() };

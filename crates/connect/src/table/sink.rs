@@ -263,6 +263,7 @@ impl Sink for FileSink {
             failures: Aside::create(failures, &self.run)?,
             live: live.path.clone(),
             keeps_all,
+            saves: keeps_all || self.layout.copies_the_rest(),
             base,
             in_place: published,
             has_status: composer.has_status(),

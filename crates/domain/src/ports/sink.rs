@@ -122,6 +122,15 @@ pub trait Merge: Send {
         false
     }
 
+    /// Puts in place what there is so far, where the output is one of which that is of use: the run goes on, and what it
+    /// settles later is in the next one.
+    ///
+    /// # Errors
+    /// Where it cannot be made durable or renamed.
+    fn save(self: Box<Self>) -> Result<(), SinkError> {
+        Ok(())
+    }
+
     /// Syncs, renames into place, removes the live output, and tells what was written. Nothing is visible before.
     ///
     /// # Errors

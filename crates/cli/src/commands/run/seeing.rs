@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use domain::{Billed, Reporter, StepNumber, ports::Starts};
+use domain::{Billed, Event, Reporter, StepNumber, ports::Starts};
 use engine::{Control, Status, Step};
 use tokio::sync::watch;
 
@@ -63,7 +63,7 @@ impl Seen {
 
     /// Returns what the engine tells of.
     pub(super) fn reporter(&self) -> Arc<dyn Reporter> {
-        self.status.clone()
+        Arc::new(Aloud(Arc::clone(&self.status)))
     }
 
     /// Returns what the user wishes.
@@ -86,6 +86,18 @@ impl Seen {
         if let Some(socket) = self.socket {
             socket.end(ended(exit)).await;
         }
+    }
+}
+
+/// Says what is worth a sentence at once, and hands everything on.
+struct Aloud(Arc<Status>);
+
+impl Reporter for Aloud {
+    fn on(&self, event: &Event) {
+        if let Event::NotSaved { reason, .. } = event {
+            talk::say(format!("not saved this time, and the run goes on: {reason}"));
+        }
+        self.0.on(event);
     }
 }
 
