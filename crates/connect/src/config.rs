@@ -284,7 +284,13 @@ impl SinkConfig {
         let encoding = each!(self, options => options.encoding.as_ref(), else None);
         let mut mistakes: Vec<Mistake> = wrong_label(encoding).into_iter().collect();
         let bom = match self {
-            Self::Jsonl(_) | Self::Json(_) | Self::Excel(_) => None,
+            Self::Jsonl(_) | Self::Json(_) => None,
+            Self::Excel(excel::SinkConfig { rows_per_file, .. }) => {
+                let message = || "a sheet has room for 1 to 1048575 rows behind the names of its columns".to_owned();
+                let is_wrong = rows_per_file.is_some_and(|n| !(1..=1_048_575).contains(&n));
+                mistakes.extend(is_wrong.then(|| Mistake { option: "rows_per_file", message: message() }));
+                None
+            }
             Self::Csv(csv::SinkConfig { delimiter, quote, bom, .. }) => {
                 mistakes.extend(same(delimiter.map(|one| one.0), *quote));
                 *bom
@@ -332,7 +338,10 @@ impl SinkConfig {
         match self {
             Self::Jsonl(_) => FileSink::new(LinesLayout, storing, &naming, places, fields, run, source),
             Self::Json(_) => FileSink::new(ItemsLayout, storing, &naming, places, fields, run, source),
-            Self::Excel(_) => FileSink::new(SheetLayout, storing, &naming, places, fields, run, source),
+            Self::Excel(excel::SinkConfig { rows_per_file, .. }) => {
+                let layout = SheetLayout { rows_per_file: *rows_per_file };
+                FileSink::new(layout, storing, &naming, places, fields, run, source)
+            }
             Self::Csv(csv::SinkConfig { delimiter, quote, bom, .. }) => {
                 let layout = rows(delimiter.map(|one| one.0), *quote, *bom);
                 FileSink::new(layout, storing, &naming, places, fields, run, source)

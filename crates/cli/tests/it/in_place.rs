@@ -228,7 +228,7 @@ fn a_disk_that_is_full_at_the_save_leaves_the_table_as_it_was() {
                   ls -A mnt >&2\n\
                   mount -o remount,size=1m mnt; $TIDEMILL run pipeline.yaml || exit 92; cp mnt/in.csv in.csv";
     let ran = story.sh_with_mounts(script);
-    ran.says(0, &["exit status 3", "writing the outputs", "the disk is full", "what is settled is kept"]);
+    ran.says(0, &["exit status 3", "cannot write `mnt/in.csv`", "the disk is full", "what is settled is kept"]);
     assert_eq!((n_answers(&story), story.asked()), (1000, 1000));
 }
 

@@ -259,6 +259,10 @@ impl RowsPen for NewRows {
         end_row(&mut self.line, self.dialect, b"\n");
         Ok(out.add(&self.line)?)
     }
+
+    fn again(&self, _: &Aside) -> Result<Self, PenError> {
+        Ok(Self { dialect: self.dialect, line: Vec::new() })
+    }
 }
 
 /// Ends a row. One of a single empty cell would be no row.

@@ -53,4 +53,8 @@ pub struct SinkConfig {
     pub columns: Option<BTreeMap<String, String>>,
     /// A column that says how each record ended: `succeeded`, or `failed` with the reason. None unless set.
     pub status: Option<String>,
+    /// How many rows a new workbook has at most; the next ones stand in further files, `NAME-2.xlsx` and so on. All are in
+    /// one file unless set, which a sheet has room for 1,048,575 of.
+    #[schemars(range(min = 1, max = 1_048_575))]
+    pub rows_per_file: Option<u64>,
 }

@@ -10,6 +10,12 @@ const TEXT_MOST: usize = 32_767;
 /// More digits than this a cell does not keep of a number.
 const DIGITS_MOST: usize = 15;
 
+/// Says why a JSON value cannot be in a cell, if so.
+pub(super) fn takes(value: &str) -> Result<(), String> {
+    // No character takes less than one byte, in JSON neither.
+    if value.len() <= TEXT_MOST { Ok(()) } else { push_content(value, b"", &mut Vec::new()) }
+}
+
 /// Appends what a JSON value is in a cell, or says why it cannot be in one.
 pub(super) fn push_content(value: &str, prefix: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
     let element = |name: &[u8], text: &[u8], out: &mut Vec<u8>| {

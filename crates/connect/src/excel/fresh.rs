@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use super::{
     archive::Archive,
     cells::{N_COLUMNS, push_column},
-    content::push_content,
+    content::{push_content, takes},
 };
 use crate::{
     file::Aside,
@@ -33,12 +33,14 @@ pub(super) struct FreshSheet {
     xml: Vec<u8>,
     content: Vec<u8>,
     n_rows: u64,
+    /// After so many records another file is begun.
+    rows_per_file: Option<u64>,
 }
 
 impl FreshSheet {
-    pub(super) fn begin(out: &Aside) -> Result<Self, PenError> {
+    pub(super) fn begin(rows_per_file: Option<u64>, out: &Aside) -> Result<Self, PenError> {
         let archive = Archive::begin(out)?;
-        let mut fresh = Self { archive, xml: Vec::new(), content: Vec::new(), n_rows: 0 };
+        let mut fresh = Self { archive, xml: Vec::new(), content: Vec::new(), n_rows: 0, rows_per_file };
         for (name, text) in [
             ("[Content_Types].xml", TYPES),
             ("_rels/.rels", RELATIONS),
@@ -78,7 +80,8 @@ impl FreshSheet {
         self.n_rows += 1;
         if self.n_rows > N_ROWS {
             return Err(PenError::Record(format!(
-                "a sheet has {N_ROWS} rows and no more; write to `csv` or `jsonl`: nothing is asked again"
+                "a sheet has {N_ROWS} rows and no more; say `rows_per_file: 1000000` for further files, or write to `csv` or \
+                 `jsonl`: nothing is asked again"
             )));
         }
         self.xml.extend_from_slice(b"<row r=\"");
@@ -125,6 +128,19 @@ impl RowsPen for FreshSheet {
             pushed.map_err(|what| PenError::Record(format!("the cell of column `{}`: {what}", names[column])))?;
         }
         self.end_row()
+    }
+
+    fn takes(&self, value: &RawValue) -> Result<(), String> {
+        takes(value.get())
+    }
+
+    fn is_full(&self) -> bool {
+        // The first row names the columns.
+        self.rows_per_file.is_some_and(|most| self.n_rows > most)
+    }
+
+    fn again(&self, out: &Aside) -> Result<Self, PenError> {
+        Self::begin(self.rows_per_file, out)
     }
 
     fn end(&mut self, out: &mut Aside) -> Result<(), PenError> {

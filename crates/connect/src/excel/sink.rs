@@ -25,7 +25,11 @@ use domain::{Record, json, ports::SinkError};
 const BLOCK: usize = 64 << 10;
 
 /// Records as rows of the sheet that they were read from, or of a new one.
-pub(crate) struct SheetLayout;
+#[derive(Default)]
+pub(crate) struct SheetLayout {
+    /// How many rows a new workbook has at most before another one is begun.
+    pub(crate) rows_per_file: Option<u64>,
+}
 
 impl Layout for SheetLayout {
     fn copies_the_rest(&self) -> bool {
@@ -45,7 +49,7 @@ impl Layout for SheetLayout {
 
     fn pen(&self, composer: &Composer, source: &FileSource, out: &mut Aside) -> Result<Box<dyn Pen>, PenError> {
         let Some((place, sheet)) = sheet_of(source)? else {
-            let rows = FreshSheet::begin(out)?;
+            let rows = FreshSheet::begin(self.rows_per_file, out)?;
             return Ok(Box::new(SpoolPen::new(composer.clone(), rows, out)?));
         };
         let targets = Targets::of(composer, &sheet, &place)?;

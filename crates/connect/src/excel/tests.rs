@@ -396,6 +396,38 @@ fn records_of_other_sources_get_a_workbook_of_their_own() {
     assert_eq!(found, expected);
 }
 
+#[test]
+fn more_rows_than_a_file_is_to_have_go_on_in_further_ones() {
+    let desk = Desk::new(&table());
+    let lines: String = (0..5).map(|n| format!("{{\"id\":{n}}}\n")).collect();
+    std::fs::write(desk.folder.path().join("in.jsonl"), lines).unwrap();
+    let config: SourceConfig = serde_json::from_str(r#"{"jsonl": {"path": "in.jsonl"}}"#).unwrap();
+    let source = config.source(desk.place("in.jsonl"), 0, crate::AnswerColumns::default()).unwrap();
+    let config: SinkConfig = serde_json::from_str(r#"{"excel": {"path": "out.xlsx", "rows_per_file": 2}}"#).unwrap();
+    assert_eq!(config.mistakes(), []);
+    let places = SinkPlaces::beside(desk.place("out.xlsx"), None);
+    let mut sink = config.sink(places, &["x".to_owned()], "run", &source).unwrap();
+    sink.prepare().unwrap();
+    sink.open(true).unwrap();
+    let mut merge = sink.merge().unwrap();
+    for read in reads(&source, &Starts::new()).unwrap() {
+        merge.write(&read.record, &succeeded(&read.record, r#"{"x":"y"}"#)).unwrap();
+    }
+    let artefacts = merge.finish().unwrap();
+    let told: Vec<_> = artefacts.iter().map(|artefact| (&*artefact.path, artefact.records)).collect();
+    assert_eq!(told, [("out.xlsx", 2), ("out-2.xlsx", 2), ("out-3.xlsx", 1), ("out.failures.jsonl", 0)]);
+    let mut ids = Vec::new();
+    for name in ["out.xlsx", "out-2.xlsx", "out-3.xlsx"] {
+        let config: SourceConfig = serde_json::from_str(&format!(r#"{{"excel": {{"path": "{name}"}}}}"#)).unwrap();
+        let found = values(&config.source(desk.place(name), 0, crate::AnswerColumns::default()).unwrap());
+        ids.extend(found.iter().map(|(row, value)| (*row, value["id"].as_u64().unwrap(), value["x"].clone())));
+    }
+    let y = || serde_json::json!("y");
+    assert_eq!(ids, [(2, 0, y()), (3, 1, y()), (2, 2, y()), (3, 3, y()), (2, 4, y())]);
+    let wrong: SinkConfig = serde_json::from_str(r#"{"excel": {"path": "out.xlsx", "rows_per_file": 0}}"#).unwrap();
+    assert_eq!(wrong.mistakes()[0].option, "rows_per_file");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 

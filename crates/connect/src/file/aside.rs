@@ -21,6 +21,7 @@ pub(crate) struct Aside {
     /// Where it will be, through a symbolic link if the user made the output one.
     target: Place,
     aside: Place,
+    run: String,
     /// Where the content goes in place of `target`.
     stream: Option<Stream>,
     file: Option<BufWriter<Packed>>,
@@ -62,6 +63,7 @@ impl Aside {
         Ok(Self {
             target,
             aside,
+            run: run.to_owned(),
             stream: None,
             file: Some(BufWriter::with_capacity(1 << 18, packed)),
             written: None,
@@ -69,6 +71,12 @@ impl Aside {
             n_records: 0,
             is_published: false,
         })
+    }
+
+    /// Begins the file that this one goes on in: `out/a.xlsx` in `out/a-2.xlsx`.
+    pub(crate) fn further(&self, number: usize) -> Result<Self, SinkError> {
+        let ending = self.target.path.extension().unwrap_or_default().to_string_lossy();
+        Self::create(&self.target.beside(&format!("-{number}.{ending}")), &self.run)
     }
 
     /// Makes the content be packed and encoded; only before anything is written.
@@ -110,6 +118,11 @@ impl Aside {
     /// Counts what was added as one more record.
     pub(crate) fn count_record(&mut self) {
         self.n_records += 1;
+    }
+
+    /// Counts anew: so many of the records are in this file.
+    pub(crate) fn recount(&mut self, n: u64) {
+        self.n_records = n;
     }
 
     /// Returns how many records were counted.

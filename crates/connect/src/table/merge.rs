@@ -122,8 +122,16 @@ impl FileMerge {
         self.pen.end(&mut self.output).map_err(|error| error.at(&name))?;
         // Both are durable before either is visible, and the live output goes last: killed in between, the next
         // process finds all it needs to do this again.
-        let mut artefacts = vec![self.output.close()?, self.failures.close()?];
+        let mut further = self.pen.further();
+        let mut artefacts = vec![self.output.close()?];
+        for file in &mut further {
+            artefacts.push(file.close()?);
+        }
+        artefacts.push(self.failures.close()?);
         self.failures.publish()?;
+        for mut file in further {
+            file.publish()?;
+        }
         match &self.in_place {
             // A file to which nothing is added is not touched.
             Some(published) if !self.has_news => artefacts[0] = published.leave(artefacts[0].records)?,

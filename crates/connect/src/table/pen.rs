@@ -67,6 +67,11 @@ pub(crate) trait Pen: Send {
     fn end(&mut self, _out: &mut Aside) -> Result<(), PenError> {
         Ok(())
     }
+
+    /// Returns the files that the output goes on in, once it is at its end.
+    fn further(&mut self) -> Vec<Aside> {
+        Vec::new()
+    }
 }
 
 /// Why a pen does not write.

@@ -40,6 +40,27 @@ pub(crate) trait RowsPen: Send {
     fn end(&mut self, _out: &mut Aside) -> Result<(), PenError> {
         Ok(())
     }
+
+    /// Says why a cell cannot hold a value, if so.
+    ///
+    /// # Errors
+    /// The reason.
+    fn takes(&self, _value: &RawValue) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Returns whether the next row is to stand in another file.
+    fn is_full(&self) -> bool {
+        false
+    }
+
+    /// Begins another file of the same kind.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    fn again(&self, out: &Aside) -> Result<Self, PenError>
+    where
+        Self: Sized;
 }
 
 /// Keeps records aside until the names of all columns are known.
@@ -53,6 +74,8 @@ pub(crate) struct SpoolPen<R> {
     line: Vec<u8>,
     n_rows: u64,
     n_bytes: u64,
+    /// The files behind the first one.
+    further: Vec<Aside>,
 }
 
 impl<R> SpoolPen<R> {
@@ -66,7 +89,18 @@ impl<R> SpoolPen<R> {
         let file = File::options().read(true).write(true).create(true).truncate(true).open(&place.path);
         let spool = BufWriter::with_capacity(1 << 18, file.map_err(|error| cannot_sink("write", &place, &error))?);
         let (names, columns) = (Vec::new(), HashMap::new());
-        Ok(Self { composer, rows, spool, place, names, columns, line: Vec::new(), n_rows: 0, n_bytes: 0 })
+        Ok(Self {
+            composer,
+            rows,
+            spool,
+            place,
+            names,
+            columns,
+            line: Vec::new(),
+            n_rows: 0,
+            n_bytes: 0,
+            further: Vec::new(),
+        })
     }
 
     fn add_name(&mut self, name: &str) {
@@ -79,6 +113,15 @@ impl<R> SpoolPen<R> {
 
 impl<R: RowsPen> Pen for SpoolPen<R> {
     fn write(&mut self, record: &Record, new: New<'_>, _: &mut Aside) -> Result<(), PenError> {
+        let (mut wrong, rows) = (None, &self.rows);
+        let _ = json::members(new.output().get(), |name, value| {
+            if let Err(what) = rows.takes(value) {
+                wrong.get_or_insert_with(|| format!("the cell of column `{name}`: {what}"));
+            }
+        });
+        if let Some(what) = wrong {
+            return Err(PenError::Rejected(what));
+        }
         self.line.clear();
         self.composer.compose(&record.bytes, new.output(), &mut self.line)?;
         let text = str::from_utf8(&record.bytes).map_err(|error| PenError::Record(error.to_string()))?;
@@ -131,9 +174,31 @@ impl<R: RowsPen> Pen for SpoolPen<R> {
                 }
                 sink => sink,
             };
-            self.rows.row(&self.names, &values, out).map_err(at)?;
+            if self.rows.is_full() {
+                if self.further.is_empty() {
+                    out.recount(n - 1);
+                }
+                self.rows.end(self.further.last_mut().unwrap_or(out))?;
+                let next = out.further(self.further.len() + 2)?;
+                self.rows = self.rows.again(&next)?;
+                self.further.push(next);
+                let (n_rows, n_bytes) = (self.n_rows, self.n_bytes);
+                let out = self.further.last_mut().unwrap_or(out);
+                self.rows.head(&self.names, n_rows, n_bytes, out)?;
+            }
+            match self.further.last_mut() {
+                Some(file) => {
+                    self.rows.row(&self.names, &values, file).map_err(at)?;
+                    file.count_record();
+                }
+                None => self.rows.row(&self.names, &values, out).map_err(at)?,
+            }
         }
-        self.rows.end(out)
+        self.rows.end(self.further.last_mut().unwrap_or(out))
+    }
+
+    fn further(&mut self) -> Vec<Aside> {
+        std::mem::take(&mut self.further)
     }
 }
 
