@@ -145,6 +145,9 @@ pub(crate) struct SourceConfig {
     /// skipped as `filtered`. A field that a record does not have is false; text that is a number is compared as one.
     #[serde(default, rename = "where")]
     pub(crate) where_: Option<String>,
+    /// Whether `record_json` leaves out the fields of a record that are null or an empty text.
+    #[serde(default)]
+    pub(crate) omit_empty: bool,
     /// Whether only records are worked on that lack an answer: those of which a column that an answer goes to is empty, or
     /// not there. The others are skipped as `answered`, and no answer of theirs is replaced.
     #[serde(default, deserialize_with = "pending")]

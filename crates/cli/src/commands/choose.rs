@@ -71,11 +71,7 @@ pub(super) fn choose(args: &Run, ready: &Ready, clock: &dyn Clock, before: &Befo
         return Ok(Chosen { folder, manifest, _lock: lock });
     }
     let differences = identity::differences(&manifest.identity_parts, &identity_parts);
-    let is_allowed = |part: &String| {
-        let key = part.split_once(".work.prompt.").map(|(_, key)| key);
-        key.is_some_and(|key| may_change.contains(&key))
-    };
-    if differences.iter().all(is_allowed) {
+    if differences.iter().all(|part| is_among(part, may_change)) {
         let identity = identity::of(&identity_parts);
         let manifest = Manifest { identity, identity_parts, frozen: ready.text.clone(), ..manifest };
         manifest.write(folder.path())?;
@@ -89,11 +85,7 @@ pub(super) fn choose(args: &Run, ready: &Ready, clock: &dyn Clock, before: &Befo
         return begin(args, ready, identity_parts, clock.now());
     }
     let id = folder.id();
-    let judges = |part: &String| {
-        let key = part.split_once(".work.prompt.").map(|(_, key)| key);
-        key.is_some_and(|key| JUDGING.contains(&key))
-    };
-    let message = if differences.iter().all(judges) {
+    let message = if differences.iter().all(|part| is_among(part, JUDGING)) {
         format!(
             "the pipeline has changed since it began run {id}, and only in how answers are judged: {what}.\n`tidemill \
              reparse {id}` applies that to the answers that are there; --fresh starts over (the old run is kept)."
@@ -131,6 +123,13 @@ fn is_over(ready: &Ready, folder: &RunFolder, manifest: &Manifest) -> anyhow::Re
         }
     }
     Ok(false)
+}
+
+/// Returns whether a part of an identity is one of these keys of a prompt, or of one of its cases.
+fn is_among(part: &str, keys: &[&str]) -> bool {
+    let Some((_, key)) = part.split_once(".work.prompt.") else { return false };
+    let of_case = key.strip_prefix("by.cases.").and_then(|key| Some(key.rsplit_once('.')?.1));
+    keys.contains(&of_case.unwrap_or(key))
 }
 
 /// The latest run of this pipeline file, or the one with this id.

@@ -35,6 +35,8 @@ pub(crate) fn parts(ready: &Ready) -> BTreeMap<String, String> {
         add(format!("steps.{name}.source.require"), &serde_json::json!(source.require));
         add(format!("steps.{name}.source.where"), &serde_json::json!(source.where_));
         add(format!("steps.{name}.source.pending"), &serde_json::json!(source.pending));
+        // Pipelines from before it was there are the same as those that do not say it.
+        add(format!("steps.{name}.source.omit_empty"), &serde_json::json!(source.omit_empty.then_some(true)));
     }
     parts
 }

@@ -5,7 +5,7 @@ use std::{fs::File, io::Read as _, path::PathBuf, sync::Arc};
 use domain::ports::{Handler, ModelClient};
 use work::{
     embed::EmbedHandler,
-    prompt::{Attachments, PromptHandler},
+    prompt::{Attachments, CasesHandler, PromptHandler},
 };
 
 use crate::pipeline::{Ready, StepConfig, WorkConfig};
@@ -29,7 +29,11 @@ pub(crate) fn work(ready: &Ready, step: &StepConfig, models: Arc<dyn ModelClient
     let new_fields = step.work.new_fields();
     Ok(match &step.work {
         WorkConfig::Prompt(prompt) => {
-            let files = Arc::new(Folder(ready.place("".as_ref()).path));
+            let files: Arc<dyn Attachments> = Arc::new(Folder(ready.place("".as_ref()).path));
+            if let Some(handler) = CasesHandler::new(prompt, &step.inputs(), &models, &files)? {
+                let (until, dedupes) = (handler.until(), handler.dedupes());
+                return Ok(Work { handler: Arc::new(handler), new_fields, until, dedupes });
+            }
             let handler = PromptHandler::new(prompt, step.inputs(), models, files)?;
             let (until, dedupes) = (handler.until(), handler.dedupes());
             Work { handler: Arc::new(handler), new_fields, until, dedupes }

@@ -14,6 +14,7 @@ impl StepConfig {
             fields: source.fields.clone(),
             require: source.require.unwrap_or_default(),
             where_: source.where_.clone(),
+            omit_empty: source.omit_empty,
         }
     }
 }
@@ -78,13 +79,21 @@ impl WorkConfig {
     pub(crate) fn asked(&self) -> Vec<(Vec<String>, &str)> {
         let one = |model| vec![(vec!["model".to_owned()], model)];
         match self {
-            Self::Prompt(prompt) => match &prompt.models {
-                Some(models) => {
-                    let keys = |i: usize| vec!["models".to_owned(), i.to_string()];
-                    models.iter().enumerate().map(|(i, model)| (keys(i), model.as_str())).collect()
-                }
-                None => one(prompt.model.as_str()),
-            },
+            Self::Prompt(prompt) => {
+                let mut asked = match &prompt.models {
+                    Some(models) => {
+                        let keys = |i: usize| vec!["models".to_owned(), i.to_string()];
+                        models.iter().enumerate().map(|(i, model)| (keys(i), model.as_str())).collect()
+                    }
+                    None => one(prompt.model.as_str()),
+                };
+                let cases = prompt.by.iter().flat_map(|by| &by.cases);
+                asked.extend(cases.filter_map(|(value, case)| {
+                    let keys = ["by", "cases", value, "model"].map(str::to_owned).to_vec();
+                    Some((keys, case.model.as_deref()?))
+                }));
+                asked
+            }
             Self::Embed(embed) => one(embed.model.as_str()),
         }
     }
@@ -96,7 +105,19 @@ impl WorkConfig {
             // How many records share a request makes no difference to any of them.
             Self::Embed(embed) => (serde_json::to_value(embed), &["batch"]),
         };
-        let Ok(Value::Object(keys)) = value else { return Vec::new() };
-        keys.into_iter().filter(|(key, _)| !undecided.contains(&key.as_str())).collect()
+        let Ok(Value::Object(mut keys)) = value else { return Vec::new() };
+        let by = keys.remove("by");
+        let mut deciding: Vec<(String, Value)> =
+            keys.into_iter().filter(|(key, _)| !undecided.contains(&key.as_str())).collect();
+        // Key by key here too, so that a change of one case is told as that.
+        if let Some(Value::Object(by)) = by {
+            deciding.push(("by.field".to_owned(), by["field"].clone()));
+            for (value, case) in by["cases"].as_object().into_iter().flatten() {
+                // A case that says nothing is one all the same: it decides nothing.
+                let keys = case.as_object().into_iter().flatten();
+                deciding.extend(keys.map(|(key, said)| (format!("by.cases.{value}.{key}"), said.clone())));
+            }
+        }
+        deciding
     }
 }

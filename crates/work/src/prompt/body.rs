@@ -27,7 +27,10 @@ impl Body {
             examples,
             tail: Vec::new(),
             parameters: prompt.parameters.clone().unwrap_or_default(),
-            response_format: prompt.output.as_ref().map(fields::response_format),
+            response_format: prompt
+                .output
+                .as_ref()
+                .and_then(|output| fields::response_format(output, prompt.response_format.unwrap_or_default())),
         };
         body.tail = body.tail_with(|_, value| value.clone());
         body

@@ -6,15 +6,19 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Field, Fields, Kind};
+use super::{Field, Fields, Kind, ResponseFormat};
 use crate::mistake::Mistake;
 
-/// Returns the `response_format` of requests for `fields`.
-pub(super) fn response_format(fields: &Fields) -> Value {
-    json!({
-        "type": "json_schema",
-        "json_schema": { "name": "answer", "strict": fields.is_closed(), "schema": object_schema(fields, true) },
-    })
+/// Returns the `response_format` of requests for `fields`, if they have one.
+pub(super) fn response_format(fields: &Fields, told: ResponseFormat) -> Option<Value> {
+    match told {
+        ResponseFormat::Schema => Some(json!({
+            "type": "json_schema",
+            "json_schema": { "name": "answer", "strict": fields.is_closed(), "schema": object_schema(fields, true) },
+        })),
+        ResponseFormat::Json => Some(json!({ "type": "json_object" })),
+        ResponseFormat::None => None,
+    }
 }
 
 /// Returns the schema that answers are checked with. More members than asked for are no mistake at the top: many models
@@ -25,7 +29,7 @@ pub(super) fn answer_schema(fields: &Fields) -> Value {
 
 fn object_schema(fields: &Fields, is_closed: bool) -> Value {
     let properties: Map<String, Value> = fields.0.iter().map(|(name, field)| (name.clone(), schema(field))).collect();
-    let required: Vec<&String> = fields.0.iter().map(|(name, _)| name).collect();
+    let required: Vec<&String> = fields.0.iter().filter(|(_, field)| !field.optional).map(|(name, _)| name).collect();
     let mut object = json!({ "type": "object", "properties": properties, "required": required });
     if is_closed {
         object["additionalProperties"] = false.into();
@@ -38,7 +42,7 @@ fn schema(field: &Field) -> Value {
         Some(fields) => object_schema(fields, true),
         None => json!({}),
     };
-    match (field.kind, field.nullable) {
+    match (field.kind.filter(|kind| *kind != Kind::Any), field.nullable) {
         (Some(kind), false) => schema["type"] = kind.word().into(),
         (Some(kind), true) => schema["type"] = json!([kind.word(), "null"]),
         (None, _) => {}
@@ -96,7 +100,7 @@ fn kinds_of(values: &[Value]) -> Vec<&'static str> {
 impl Fields {
     /// Returns whether the fields say all about their values, as strict mode demands.
     pub(super) fn is_closed(&self) -> bool {
-        self.0.iter().all(|(_, field)| field.is_closed())
+        self.0.iter().all(|(_, field)| !field.optional && field.is_closed())
     }
 }
 
@@ -105,6 +109,7 @@ impl Field {
         match self.kind {
             Some(Kind::Object) => self.properties.as_ref().is_some_and(Fields::is_closed),
             Some(Kind::Array) => self.items.as_deref().is_some_and(Field::is_closed),
+            Some(Kind::Any) => false,
             _ => true,
         }
     }
@@ -133,6 +138,7 @@ fn field_mistakes(field: &Field, path: &mut Vec<String>, all: &mut Vec<Mistake>)
     match (&field.kind, &field.choices) {
         (None, None) => add("", "needs a `type` or an `enum`"),
         (_, Some(choices)) if choices.is_empty() => add("enum", "allows no value"),
+        (Some(Kind::Any), Some(_)) => add("type", "is not needed beside `enum`, which says which values there are"),
         (Some(kind), Some(choices)) => {
             let fits = |found: &str| found == kind.word() || (found == "integer" && *kind == Kind::Number);
             for found in kinds_of(choices).into_iter().filter(|found| !fits(found) && *found != "null") {
@@ -181,6 +187,10 @@ fn field_mistakes(field: &Field, path: &mut Vec<String>, all: &mut Vec<Mistake>)
         && let Err(error) = jsonschema::validator_for(&json!({ "pattern": pattern }))
     {
         add("pattern", &format!("is not a regular expression: {error}"));
+    }
+    let inside = field.properties.iter().flat_map(|fields| fields.0.iter());
+    for (name, _) in inside.filter(|(_, field)| field.drop) {
+        add("properties", &format!("cannot drop a part of a value: `{name}`; only a whole field is dropped"));
     }
     if let Some(items) = &field.items {
         path.push("items".to_owned());

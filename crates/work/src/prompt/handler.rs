@@ -62,7 +62,7 @@ impl PromptHandler {
             return Err(Mistakes(mistakes));
         }
         let identity = serde_json::json!({ "prompt": config, "inputs": inputs });
-        let making = Making::new(config, inputs.fields.clone())?;
+        let making = Making::new(config, &inputs)?;
         let renderer = Renderer::new(config, inputs)?;
         Ok(Self {
             client,

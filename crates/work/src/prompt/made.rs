@@ -9,7 +9,10 @@ use serde_json::{Value as Json, value::RawValue};
 use super::{Derived, Known, Prompt, validate::quoted};
 use crate::{
     mistake::{Mistake, Mistakes},
-    template::{Expression, Named, Wants, environment, looked_up, said, undefined_in, value_of, with_bare_record_json},
+    template::{
+        Expression, Inputs, Named, Shown, Wants, environment, looked_up, said, undefined_in, value_of,
+        with_bare_record_json,
+    },
 };
 
 const ANSWER: &str = "answer";
@@ -42,6 +45,7 @@ pub(super) struct Making {
     /// The fields of the record that all of these name, and those that `record_json` shows.
     wants: Wants,
     chosen: Option<Vec<String>>,
+    omit_empty: bool,
     /// Answers are objects; else they are text.
     has_fields: bool,
 }
@@ -54,7 +58,7 @@ enum How {
 
 impl Making {
     /// Returns nothing where nothing is made of answers.
-    pub(super) fn new(prompt: &Prompt, chosen: Option<Vec<String>>) -> Result<Option<Self>, Mistakes> {
+    pub(super) fn new(prompt: &Prompt, inputs: &Inputs) -> Result<Option<Self>, Mistakes> {
         let where_ = prompt.until_accepted.as_ref().and_then(|until| until.where_.as_deref());
         if prompt.derive.is_none() && prompt.keep.is_none() && where_.is_none() {
             return Ok(None);
@@ -65,7 +69,8 @@ impl Making {
             kept: prompt.keep.iter().flat_map(|keep| &keep.0).map(|(known, name)| (*known, quoted(name))).collect(),
             accepts: None,
             wants: Wants::default(),
-            chosen,
+            chosen: inputs.fields.clone(),
+            omit_empty: inputs.omit_empty,
             has_fields: prompt.output.is_some(),
         };
         let is_of_record = |name: &&str| ![ANSWER, TEXT, REASONING].contains(name);
@@ -142,7 +147,8 @@ impl Making {
         if !self.wants.is_empty() {
             // It was read when it was planned.
             let text = str::from_utf8(&record.bytes).unwrap_or("{}");
-            let scanned = self.wants.scan(text, self.chosen.as_deref(), &[]);
+            let shown = Shown { fields: self.chosen.as_deref(), omit_empty: self.omit_empty };
+            let scanned = self.wants.scan(text, shown, &[]);
             named.extend(scanned.into_iter().flat_map(|scanned| scanned.named));
         }
         Value::from_object(Named(named))

@@ -9,6 +9,7 @@
 
 mod attach;
 mod body;
+mod cases;
 mod complaint;
 mod config;
 mod examples;
@@ -32,8 +33,9 @@ pub use crate::{
     template::{Filter, Inputs, Require, Template},
 };
 pub use attach::Attachments;
+pub use cases::CasesHandler;
 pub use config::{
-    Answers, Attach, Derive, Derived, Detail, Example, Expressed, Field, Fields, Keep, Kind, Known, OnAnswer, OnLength,
-    Prompt, Think, UntilAccepted,
+    Answers, Attach, By, Case, Derive, Derived, Detail, Example, Expressed, Field, Fields, Keep, Kind, Known, OnAnswer,
+    OnLength, Prompt, ResponseFormat, Think, UntilAccepted,
 };
 pub use handler::PromptHandler;

@@ -143,7 +143,7 @@ impl Prompt {
     /// # Errors
     /// Why they cannot. Mistakes of the prompt itself are none here; see [`Prompt::mistakes`].
     pub fn try_out(&self, inputs: Inputs, record: &Record) -> Result<(), Unplanned> {
-        match Renderer::new(self, inputs) {
+        match Renderer::new(&self.of_record(record), inputs) {
             Ok(renderer) => renderer.render(record, None).map(drop),
             Err(_) => Ok(()),
         }

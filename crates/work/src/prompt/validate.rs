@@ -24,7 +24,9 @@ pub(super) enum Check {
 
 #[derive(Debug)]
 pub(super) struct Declared {
-    /// The names, and each as a JSON string with its colon.
+    /// The names that are looked for: those that every answer has.
+    sought: Vec<String>,
+    /// The names of the new fields, and each as a JSON string with its colon.
     names: Vec<(String, String)>,
     schema: jsonschema::Validator,
 }
@@ -34,8 +36,12 @@ impl Check {
         let Some(output) = output else { return Ok(Self::Text) };
         let schema = jsonschema::validator_for(&fields::answer_schema(output))
             .map_err(|error| Mistake::new(&["output"], error.to_string()))?;
-        let names = output.0.iter().map(|(name, _)| (name.clone(), quoted(name))).collect();
-        Ok(Self::Fields(Box::new(Declared { names, schema })))
+        let names = output.kept().map(|name| (name.to_owned(), quoted(name))).collect();
+        let all = || output.0.iter();
+        let sought: Vec<_> = all().filter(|(_, field)| !field.optional).map(|(name, _)| name.clone()).collect();
+        // Where none has to be there, any of them tells the answer from what stands around it.
+        let sought = if sought.is_empty() { all().map(|(name, _)| name.clone()).collect() } else { sought };
+        Ok(Self::Fields(Box::new(Declared { sought, names, schema })))
     }
 
     /// Returns the new fields as one object of JSON without white space: all that are declared, in declared order, values
@@ -56,13 +62,13 @@ impl Declared {
         // On the stack where they are few: this is done for every answer.
         let mut few = [""; 16];
         let many: Vec<&str>;
-        let names = match few.get_mut(..self.names.len()) {
+        let names = match few.get_mut(..self.sought.len()) {
             Some(few) => {
-                few.iter_mut().zip(&self.names).for_each(|(few, (name, _))| *few = name);
+                few.iter_mut().zip(&self.sought).for_each(|(few, name)| *few = name);
                 &*few
             }
             None => {
-                many = self.names.iter().map(|(name, _)| name.as_str()).collect();
+                many = self.sought.iter().map(String::as_str).collect();
                 &many
             }
         };
@@ -83,11 +89,13 @@ impl Declared {
         let mut output = String::with_capacity(object.len());
         output.push('{');
         for ((_, quoted), value) in self.names.iter().zip(values) {
-            // The schema requires every field, so each has a value.
-            let Some(value) = value else { continue };
             output.push_str(if output.len() > 1 { "," } else { "" });
             output.push_str(quoted);
-            json::compact(value.get(), &mut output);
+            match value {
+                Some(value) => json::compact(value.get(), &mut output),
+                // The schema requires every field that is not optional.
+                None => output.push_str("null"),
+            }
         }
         output.push('}');
         Ok(output)

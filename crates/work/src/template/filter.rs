@@ -5,7 +5,7 @@ use std::fmt;
 use domain::Record;
 use minijinja::Value;
 
-use super::{Expression, Named, Wants};
+use super::{Expression, Named, Shown, Wants};
 
 /// A condition over a record's fields: those for which it is not true are left out.
 ///
@@ -38,7 +38,7 @@ impl Filter {
     /// Why that cannot be said: a filter failed on a value of this record.
     pub fn keeps(&self, record: &Record) -> Result<bool, String> {
         let Ok(text) = str::from_utf8(&record.bytes) else { return Ok(true) };
-        let Ok(scanned) = self.wants.scan(text, None, &[]) else { return Ok(true) };
+        let Ok(scanned) = self.wants.scan(text, Shown::default(), &[]) else { return Ok(true) };
         let context = Value::from_object(Named(scanned.named));
         self.expression.is_true(&context).map_err(|what| format!("`where` failed: {what}: {self}"))
     }

@@ -21,6 +21,6 @@ pub use reader::{Inputs, Require};
 pub(crate) use expression::Expression;
 pub(crate) use language::{environment, said, undefined_in, with_bare_record_json};
 pub(crate) use names::looked_up;
-pub(crate) use reader::{Seen, Trouble, Wants};
+pub(crate) use reader::{Seen, Shown, Trouble, Wants};
 pub(crate) use render::Templates;
 pub(crate) use value::{Named, is_empty, text_of, value_of};

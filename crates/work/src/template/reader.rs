@@ -25,6 +25,9 @@ pub struct Inputs {
     /// out. See [`super::Filter`].
     #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
     pub where_: Option<String>,
+    /// Whether `record_json` leaves out fields that are null or an empty text.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub omit_empty: bool,
 }
 
 /// How many of the chosen fields must hold something: neither null nor blank text.
@@ -43,6 +46,15 @@ pub enum Require {
 pub(crate) struct Wants {
     named: Vec<Arc<str>>,
     record_json: bool,
+}
+
+/// What `record_json` shows of a record.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Shown<'a> {
+    /// The fields; all of them where there is no such list.
+    pub(crate) fields: Option<&'a [String]>,
+    /// Whether those are left out that are null or an empty text.
+    pub(crate) omit_empty: bool,
 }
 
 /// What stands in a record.
@@ -113,14 +125,15 @@ impl Wants {
         self.named.is_empty() && !self.record_json
     }
 
-    /// Takes what is wanted out of a record's text. `chosen` are the fields that `record_json` shows, all of them where
-    /// there is no such list; `raw` are fields that are passed on as they stand.
+    /// Takes what is wanted out of a record's text. `raw` are fields that are passed on as they stand.
     pub(crate) fn scan<'r>(
         &self,
         text: &'r str,
-        chosen: Option<&[String]>,
+        shown: Shown<'_>,
         raw: &[String],
     ) -> Result<Scanned<'r>, json::NotAnObject> {
+        let Shown { fields: chosen, omit_empty } = shown;
+        let is_part = chosen.is_some() || omit_empty;
         let mut scanned = Scanned {
             named: Vec::with_capacity(self.named.len() + usize::from(self.record_json)),
             half: None,
@@ -140,9 +153,13 @@ impl Wants {
                     scanned.raw[i] = Some(value);
                 }
             }
-            if let Some(i) = chosen.and_then(|chosen| chosen.iter().position(|field| *field == name)) {
+            let place = chosen.map(|chosen| chosen.iter().position(|field| *field == name));
+            if let Some(Some(i)) = place {
                 scanned.inputs[i] = Some(value);
-                if self.record_json {
+            }
+            if self.record_json && is_part && place != Some(None) {
+                let holds_nothing = matches!(value.get(), "null" | "\"\"");
+                if !(omit_empty && holds_nothing) {
                     part.push(if part.is_empty() { '{' } else { ',' });
                     part.push_str(&serde_json::Value::from(&*name).to_string());
                     part.push(':');
@@ -151,7 +168,7 @@ impl Wants {
             }
         })?;
         if self.record_json {
-            let whole = if chosen.is_some() {
+            let whole = if is_part {
                 part.push_str(if part.is_empty() { "{}" } else { "}" });
                 part
             } else {
@@ -173,7 +190,8 @@ impl Inputs {
             return Err(Trouble::skip(SkipReason::BadText, "not valid UTF-8"));
         };
         let chosen = self.fields.as_deref();
-        let scanned = wants.scan(text, chosen, raw).map_err(|error| Trouble::skip(SkipReason::BadRecord, error.0))?;
+        let shown = Shown { fields: chosen, omit_empty: self.omit_empty };
+        let scanned = wants.scan(text, shown, raw).map_err(|error| Trouble::skip(SkipReason::BadRecord, error.0))?;
         if let Some(name) = scanned.half {
             let what = format!("the field `{name}` holds half of a character (a lone surrogate)");
             return Err(Trouble::skip(SkipReason::BadText, what));

@@ -53,6 +53,12 @@ pub struct Field {
     /// Whether `null` is allowed too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub nullable: bool,
+    /// Whether the answer may do without it; then the new field is `null`. What is there is checked all the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
+    /// Whether it is only checked, and becomes no new field.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drop: bool,
 }
 
 /// The type of a field.
@@ -71,6 +77,8 @@ pub enum Kind {
     Array,
     /// Named values.
     Object,
+    /// Whatever the model writes.
+    Any,
 }
 
 impl Kind {
@@ -84,6 +92,7 @@ impl Kind {
             Self::Boolean => "boolean",
             Self::Array => "array",
             Self::Object => "object",
+            Self::Any => "any",
         }
     }
 }
@@ -91,6 +100,13 @@ impl Kind {
 /// Fields by name, in the order of the file.
 #[derive(Clone, Debug, Default)]
 pub struct Fields(pub Vec<(String, Field)>);
+
+impl Fields {
+    /// Returns the names of the fields that become new fields of a record, in order.
+    pub(in crate::prompt) fn kept(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(|(_, field)| !field.drop).map(|(name, _)| name.as_str())
+    }
+}
 
 // A map type would lose the order of the file, or hide a name that stands in it twice.
 impl<'de> Deserialize<'de> for Fields {

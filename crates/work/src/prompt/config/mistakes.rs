@@ -26,11 +26,17 @@ impl Prompt {
         self.of_parameters(&mut mistakes);
         if let Some(output) = &self.output {
             fields::mistakes(output, &mut vec!["output".to_owned()], &mut mistakes);
+        } else if self.response_format.is_some() {
+            mistakes.push(Mistake::new(&["response_format"], "tells of `output`, and there is none"));
+        }
+        if self.usual().new_fields().is_empty() {
+            mistakes.push(Mistake::new(&["output"], "every field is dropped: nothing would be written"));
         }
         self.of_attachments(&mut mistakes);
         self.of_new_fields(&mut mistakes);
         self.of_answers(&mut mistakes);
         self.of_candidates(&mut mistakes);
+        self.of_cases(inputs, &mut mistakes);
         // Examples are tried only where everything else is sound: a mistake of the template is told once.
         if mistakes.is_empty() && self.examples.is_some() {
             self.of_examples(inputs, &mut mistakes);
@@ -152,7 +158,7 @@ impl Prompt {
                 }
             }
         }
-        let mut taken = Self { keep: None, ..self.clone() }.new_fields();
+        let mut taken = Self { keep: None, by: None, ..self.clone() }.new_fields();
         for (known, name) in self.keep.iter().flat_map(|keep| &keep.0) {
             let path = ["keep", known.word()];
             if name.trim().is_empty() {

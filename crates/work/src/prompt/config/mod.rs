@@ -2,6 +2,7 @@
 
 mod answers;
 mod attach;
+mod by;
 mod fields;
 mod made;
 mod mistakes;
@@ -12,6 +13,7 @@ use serde_json::{Map, Value};
 
 pub use answers::{Answers, OnAnswer, OnLength, Think, UntilAccepted};
 pub use attach::{Attach, Detail};
+pub use by::{By, Case};
 pub use fields::{Field, Fields, Kind};
 pub use made::{Derive, Derived, Expressed, Keep, Known};
 
@@ -57,6 +59,9 @@ pub struct Prompt {
     /// checked here. Without it the answer's text becomes the one field `answer`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Fields>,
+    /// How a request tells the model of `output`. As a JSON Schema unless given; answers are checked in any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_format: Option<ResponseFormat>,
     /// Fields that are made from the answer, by name: a template, or `{ value: EXPRESSION }` for a value that is no
     /// text. They may name `answer` (the object, or the text without the thought), `text` (all that the model said),
     /// `reasoning`, every field of the record, and `record_json`. One that is called as a field of `output` replaces it.
@@ -81,6 +86,9 @@ pub struct Prompt {
     /// Parameters of the request, passed on as they are: `temperature`, `max_tokens` and what else the model takes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parameters: Option<Map<String, Value>>,
+    /// Other prompts for records in which a field holds this or that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<By>,
 }
 
 /// A record and its answer, to show the model what is wanted.
@@ -93,6 +101,19 @@ pub struct Example {
     pub answer: Value,
 }
 
+/// How a request tells the model what its answer must be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ResponseFormat {
+    /// By the JSON Schema of `output`.
+    #[default]
+    Schema,
+    /// That it is a JSON object, and no more.
+    Json,
+    /// Not at all: the prompt says it.
+    None,
+}
+
 impl Prompt {
     /// The field that a prompt without `output` makes.
     pub const ANSWER: &str = "answer";
@@ -101,7 +122,7 @@ impl Prompt {
     #[must_use]
     pub fn new_fields(&self) -> Vec<String> {
         let mut names = match &self.output {
-            Some(fields) => fields.0.iter().map(|(name, _)| name.clone()).collect(),
+            Some(fields) => fields.kept().map(str::to_owned).collect(),
             None => vec![Self::ANSWER.to_owned()],
         };
         let derived = self.derive.iter().flat_map(|derive| derive.0.iter().map(|(name, _)| name));
@@ -109,6 +130,11 @@ impl Prompt {
         for name in derived.chain(kept) {
             if !names.contains(name) {
                 names.push(name.clone());
+            }
+        }
+        for name in self.cases().flat_map(|(_, prompt)| prompt.new_fields()) {
+            if !names.contains(&name) {
+                names.push(name);
             }
         }
         names

@@ -212,7 +212,7 @@ fn what_decides_answers_is_the_identity_and_nothing_else() {
         other[key] = value;
         assert_ne!(handler(other).identity().to_string(), identity, "{key}");
     }
-    let inputs = Inputs { fields: Some(vec!["a".to_owned()]), require: Require::Any, where_: None };
+    let inputs = Inputs { fields: Some(vec!["a".to_owned()]), require: Require::Any, ..Inputs::default() };
     assert_ne!(handler_with(config, inputs).identity().to_string(), identity);
 }
 

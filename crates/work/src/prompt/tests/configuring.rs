@@ -188,12 +188,17 @@ fn every_key_is_part_of_what_decides_answers() {
     let whole = json!({
         "model": "auto", "models": ["a"], "samples": 2, "system": "s", "messages": "m", "tools": "t", "template": "x",
         "examples": [{"record": {"a": 1}, "answer": "b"}], "attach": [{"image": "i", "detail": "low", "max_bytes": 7}],
-        "output": {"a": {"type": "string"}}, "derive": {"z": "b", "y": {"value": "c"}},
+        "output": {"a": {"type": "string"}}, "response_format": "json", "derive": {"z": "b", "y": {"value": "c"}},
         "keep": {"sample": "n", "answer": "raw"},
         "answers": {"length": {"more_tokens": 2.0}, "empty": "fail", "refused": "retry", "think": "required",
             "pattern": "p", "reject": "r", "complain": false},
         "stream": true, "dedupe": true, "until_accepted": {"accepted": 1, "candidates": 2, "where": "x"},
         "parameters": {"seed": 1},
+        "by": {"field": "f", "cases": {"a": {"model": "m", "system": "s", "template": "t",
+            "examples": [{"record": {"a": 1}, "answer": "b"}], "output": {"a": {"enum": [1], "optional": true, "drop": true}},
+            "response_format": "none", "derive": {"z": "b"}, "keep": {"sample": "n"}, "answers": {"length": "retry",
+            "empty": "retry", "refused": "fail", "think": "optional", "complain": false},
+            "parameters": {"seed": 1}}}},
     });
     let config = prompt(whole.clone());
     assert_eq!(serde_json::to_string(&config).unwrap(), whole.to_string(), "the order of the file too");

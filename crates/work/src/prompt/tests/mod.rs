@@ -3,6 +3,7 @@
 mod again;
 mod answering;
 mod asking;
+mod cases;
 mod configuring;
 mod conversing;
 mod corpus;
@@ -20,8 +21,8 @@ use bytes::Bytes;
 use domain::{
     BoxFuture, Failure, NoteKind, Origin, Record, RecordKey, WorkItem,
     ports::{
-        AttemptContext, Ended, Handler as _, JournalError, ModelAnswer, ModelClient, ModelRequest, Notes, Permit,
-        Prior, Reservation, Reserve,
+        AttemptContext, Ended, Handler, JournalError, ModelAnswer, ModelClient, ModelRequest, Notes, Permit, Prior,
+        Reservation, Reserve,
     },
 };
 use serde_json::{Value, json};
@@ -119,7 +120,7 @@ impl Notes for NoNotes {
 }
 
 /// Plans a record, reserves and makes one attempt.
-fn attempt(handler: &PromptHandler, record: Record, number: u32, prior: &Prior) -> Ended {
+fn attempt(handler: &dyn Handler, record: Record, number: u32, prior: &Prior) -> Ended {
     let planned = handler.plan(&record).unwrap();
     let item = WorkItem { id: record.key, members: vec![(record, planned)] };
     let deadline = Instant::now() + Duration::from_secs(60);
