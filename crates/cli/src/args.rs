@@ -2,14 +2,22 @@
 
 mod data;
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use simulate::Span;
 
 pub(crate) use data::{Convert, Data, Head, Stats, TableFile};
 
-use crate::{language::Language, progress::Mode, report::Format};
+use crate::{
+    language::Language,
+    pipeline::{TokenMode, TokenSample},
+    progress::Mode,
+    report::Format,
+};
 
 /// Takes a dataset and a fleet of AI models and finishes the job.
 ///
@@ -32,6 +40,8 @@ pub(crate) enum Command {
     Run(Run),
     /// Find every mistake in a pipeline file, without asking anything.
     Check(Check),
+    /// Print the pipeline that a file of another tool comes to: AI-DataFlux's `config.yaml`.
+    Import(Import),
     /// Tell how many tokens a pipeline would take, and what they would cost, without asking anything.
     Estimate(Estimate),
     /// Try the failed records of a run again.
@@ -77,10 +87,33 @@ pub(crate) struct State {
     pub(crate) state: PathBuf,
 }
 
+/// The file that says what to do.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct PipelineFile {
+    /// The pipeline file, or AI-DataFlux's `config.yaml`.
+    #[arg(required_unless_present = "config")]
+    file: Option<PathBuf>,
+    /// The same, as AI-DataFlux has it.
+    #[arg(short = 'c', long, value_name = "FILE", conflicts_with = "file")]
+    config: Option<PathBuf>,
+}
+
+impl PipelineFile {
+    /// Names a file.
+    pub(crate) fn of(file: PathBuf) -> Self {
+        Self { file: Some(file), config: None }
+    }
+
+    /// Returns the file, in whichever way it was named.
+    pub(crate) fn path(&self) -> &Path {
+        self.file.as_deref().or(self.config.as_deref()).unwrap_or(Path::new(""))
+    }
+}
+
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Run {
-    /// The pipeline file.
-    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) file: PipelineFile,
     /// Use this models file instead of the pipeline's.
     #[arg(long, value_name = "FILE")]
     pub(crate) models: Option<PathBuf>,
@@ -99,6 +132,13 @@ pub(crate) struct Run {
     /// Show what would be sent and what it would cost, and ask nothing.
     #[arg(long, conflicts_with_all = ["sample", "fresh", "resume", "json"])]
     pub(crate) dry_run: bool,
+    /// Tell every mistake in the file and what it comes to, and run nothing: as `tidemill check`, with more words.
+    #[arg(long, conflicts_with_all = ["sample", "fresh", "resume", "json", "dry_run"])]
+    pub(crate) validate: bool,
+    /// Work again on rows that AI-DataFlux gave up: those with `ERROR: ` in a column for answers. For a `config.yaml` of
+    /// AI-DataFlux's; a pipeline says it itself.
+    #[arg(long)]
+    pub(crate) errors_again: bool,
     /// Work on N records drawn at random, show their answers, and stop. A later run goes on with the others.
     #[arg(long, value_name = "N")]
     pub(crate) sample: Option<u64>,
@@ -117,6 +157,9 @@ pub(crate) struct Run {
     /// How to show progress, on standard error.
     #[arg(long, value_enum, value_name = "HOW", default_value_t)]
     pub(crate) progress: Mode,
+    /// Write progress into this file every 5 seconds, as AI-DataFlux does. It is removed when the run is over.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) progress_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) state: State,
 }
@@ -126,19 +169,22 @@ impl Run {
     pub(crate) fn of(file: PathBuf) -> Self {
         let state = State { state: PathBuf::new() };
         Self {
-            file,
+            file: PipelineFile::of(file),
             models: None,
             limit: None,
             fresh: false,
             resume: false,
             task_id: None,
             dry_run: false,
+            validate: false,
+            errors_again: false,
             sample: None,
             preview: false,
             seed: None,
             reask_damaged: false,
             json: false,
             progress: Mode::Auto,
+            progress_file: None,
             state,
         }
     }
@@ -157,15 +203,28 @@ pub(crate) struct Check {
 }
 
 #[derive(Debug, ClapArgs)]
-pub(crate) struct Estimate {
-    /// The pipeline file.
+pub(crate) struct Import {
+    /// The file of the other tool.
     pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Estimate {
+    #[command(flatten)]
+    pub(crate) file: PipelineFile,
     /// Use this models file instead of the pipeline's.
     #[arg(long, value_name = "FILE")]
     pub(crate) models: Option<PathBuf>,
     /// Estimate the first N records of each source only.
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u64>,
+    /// Count the prompts, the answers that are there, or both. As the pipeline says, else `in`, unless given.
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) mode: Option<TokenMode>,
+    /// Count the first N records only, and reckon what all take; `all` or -1 counts every one. As the pipeline says unless
+    /// given.
+    #[arg(long, value_name = "N", allow_hyphen_values = true, conflicts_with = "limit")]
+    pub(crate) sample: Option<TokenSample>,
     /// Reckon with answers of N tokens, where no run has answers yet.
     #[arg(long, value_name = "N")]
     pub(crate) answer_tokens: Option<u64>,

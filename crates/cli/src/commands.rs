@@ -9,6 +9,7 @@ mod diff;
 mod dry_run;
 mod estimate;
 mod gateway;
+mod import;
 mod messages;
 mod monitor;
 mod pause;
@@ -31,6 +32,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<Exit> {
     match args.command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Import(args) => import::run(&args),
         Command::Estimate(args) => estimate::run(&args),
         Command::Retry(args) => again::retry(&args),
         Command::Reparse(args) => again::reparse(&args),

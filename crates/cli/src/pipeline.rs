@@ -2,6 +2,7 @@
 
 mod budget;
 mod check;
+mod estimate;
 mod kinds;
 mod places;
 mod routes;
@@ -20,9 +21,10 @@ use work::{
 use crate::report::Format;
 
 use budget::BudgetConfig;
+pub(crate) use estimate::{EstimateConfig, TokenMode, TokenSample};
 #[cfg(test)]
 pub(crate) use check::read_models;
-pub(crate) use check::{Places, Ready, check, models_file};
+pub(crate) use check::{Places, Ready, Wish, check, check_for, import, models_file};
 pub(crate) use places::Named;
 pub(crate) use routes::models_of;
 
@@ -49,6 +51,9 @@ pub(crate) struct Pipeline {
     /// What happens when every step is done.
     #[serde(default)]
     pub(crate) finish: Finish,
+    /// What `tidemill estimate` does unless the command line says otherwise.
+    #[serde(default)]
+    pub(crate) estimate: EstimateConfig,
 }
 
 impl Pipeline {

@@ -2,8 +2,9 @@
 
 use super::estimate;
 use crate::{
-    args::{Estimate, Run},
+    args::{Estimate, PipelineFile, Run},
     exit::Exit,
+    pipeline::TokenMode,
     talk,
 };
 
@@ -13,9 +14,11 @@ const SHOWN: usize = 3;
 /// Shows the first requests, and estimates the whole.
 pub(super) fn run(args: &Run) -> anyhow::Result<Exit> {
     let estimate = Estimate {
-        file: args.file.clone(),
+        file: PipelineFile::of(args.file.path().to_owned()),
         models: args.models.clone(),
         limit: args.limit,
+        mode: Some(TokenMode::In),
+        sample: None,
         answer_tokens: None,
         json: false,
         state: args.state.clone(),

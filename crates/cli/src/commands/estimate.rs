@@ -111,7 +111,7 @@ pub(super) fn run(args: &Estimate) -> anyhow::Result<Exit> {
 /// Estimates the pipeline at `args.file`, keeping the first `shown` requests of each step; `None` where it has mistakes,
 /// which are told.
 pub(super) fn of_pipeline(args: &Estimate, shown: usize) -> anyhow::Result<Option<Estimated>> {
-    let checked = pipeline::check(&args.file, args.models.as_deref())?;
+    let checked = pipeline::check(args.file.path(), args.models.as_deref())?;
     super::check::tell(&checked.diagnostics);
     let Some(ready) = checked.ready else { return Ok(None) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

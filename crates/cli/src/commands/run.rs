@@ -20,7 +20,7 @@ use crate::{
     clock::SystemClock,
     compose::{identity, models, step},
     exit::Exit,
-    pipeline::{self, Ready, StepConfig},
+    pipeline::{self, Ready, StepConfig, Wish},
     progress::{Mode, counted, thousands},
     report::Heard,
     talk,
@@ -31,7 +31,11 @@ pub(super) use sample::{count, read_through};
 
 /// Runs a pipeline, or goes on with it.
 pub(super) fn run(args: &Run) -> anyhow::Result<Exit> {
-    if args.dry_run { super::dry_run::run(args) } else { start(args, &Before::Nothing) }
+    match () {
+        () if args.validate => super::check::validate(args),
+        () if args.dry_run => super::dry_run::run(args),
+        () => start(args, &Before::Nothing),
+    }
 }
 
 /// Opens the run that `args` mean, does what is to be done before, and works on it.
@@ -39,7 +43,8 @@ pub(super) fn start(args: &Run, before: &Before) -> anyhow::Result<Exit> {
     if args.progress == Mode::Json {
         talk::in_json();
     }
-    let checked = pipeline::check(&args.file, args.models.as_deref())?;
+    let wish = Wish { errors_again: args.errors_again };
+    let checked = pipeline::check_for(args.file.path(), args.models.as_deref(), wish)?;
     super::check::tell(&checked.diagnostics);
     let Some(ready) = checked.ready else { return Ok(Exit::Configuration) };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);

@@ -77,6 +77,33 @@ impl Node {
         }
     }
 
+    fn made(tree: &Value, path: &mut Vec<String>, at: &dyn Fn(&[String]) -> Span) -> Self {
+        let scalar = |text: String, style| Kind::Scalar { text, style };
+        let span = at(path);
+        let mut below = |key: String, value: &Value| {
+            path.push(key);
+            let made = Self::made(value, path, at);
+            path.pop();
+            made
+        };
+        let kind = match tree {
+            Value::Object(map) => Kind::Map(
+                map.iter()
+                    .map(|(key, value)| {
+                        let value = below(key.clone(), value);
+                        (Self { span: value.span, kind: scalar(key.clone(), Style::Text) }, value)
+                    })
+                    .collect(),
+            ),
+            Value::Array(items) => {
+                Kind::Seq(items.iter().enumerate().map(|(i, item)| below(i.to_string(), item)).collect())
+            }
+            Value::String(text) => scalar(text.clone(), Style::Text),
+            other => scalar(other.to_string(), Style::Plain),
+        };
+        Self { span, kind }
+    }
+
     fn to_json(&self) -> Value {
         match &self.kind {
             Kind::Map(entries) => Value::Object(
@@ -110,6 +137,18 @@ impl Document {
     /// Creates a document from the tree that `text` was parsed into.
     pub(super) fn new(file: &Path, text: &str, root: Node) -> Self {
         Self { file: file.to_owned(), text: text.to_owned(), root }
+    }
+
+    /// Creates a document that was made of this one: another tree, whose parts stand where `place` says that what they
+    /// come from stands here.
+    pub(crate) fn made_into(&self, tree: &Value, place: &dyn Fn(&[String]) -> Vec<String>) -> Self {
+        let at = |path: &[String]| {
+            let place = place(path);
+            let place: Vec<&str> = place.iter().map(String::as_str).collect();
+            // The nearest part above it that is there.
+            (0..=place.len()).rev().find_map(|n| self.at(&place[..n])).unwrap_or(Span::START)
+        };
+        Self { file: self.file.clone(), text: self.text.clone(), root: Node::made(tree, &mut Vec::new(), &at) }
     }
 
     /// Returns the root of the tree.

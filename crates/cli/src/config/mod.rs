@@ -35,6 +35,7 @@ use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 
+pub(crate) use conform::closest;
 pub(crate) use diagnostic::{Diagnostic, Severity};
 pub(crate) use document::{Document, Span};
 
@@ -56,19 +57,35 @@ pub(crate) fn read<T: DeserializeOwned + JsonSchema>(
     if is_whole {
         diagnostics.extend(conform::conform(&document, &schema));
     }
+    let value = conforming(&document, &schema, &mut diagnostics);
+    (value, document, diagnostics)
+}
+
+/// Reads a document that was made of another one into a `T`, as [`read`] does.
+pub(crate) fn read_made<T: DeserializeOwned + JsonSchema>(document: &Document) -> (Option<T>, Vec<Diagnostic>) {
+    let schema = schema::<T>();
+    let mut diagnostics = conform::conform(document, &schema);
+    (conforming(document, &schema, &mut diagnostics), diagnostics)
+}
+
+fn conforming<T: DeserializeOwned>(
+    document: &Document,
+    schema: &serde_json::Value,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<T> {
     diagnostics.sort_by_key(|diagnostic| diagnostic.span);
     // Merged or repeated parts are walked once per use; the reader needs each mistake once.
     diagnostics.dedup();
-    secrets::hide(&document, &schema, &mut diagnostics);
+    secrets::hide(document, schema, diagnostics);
     if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
-        return (None, document, diagnostics);
+        return None;
     }
     match serde_path_to_error::deserialize(document.to_json()) {
-        Ok(value) => (Some(value), document, diagnostics),
+        Ok(value) => Some(value),
         Err(error) => {
-            diagnostics.push(from_serde(&document, &error));
-            secrets::hide(&document, &schema, &mut diagnostics);
-            (None, document, diagnostics)
+            diagnostics.push(from_serde(document, &error));
+            secrets::hide(document, schema, diagnostics);
+            None
         }
     }
 }

@@ -7,6 +7,8 @@
 mod channels;
 mod entry;
 mod models;
+mod served;
+pub(crate) mod work;
 
 use std::collections::BTreeMap;
 
@@ -47,12 +49,29 @@ const CONNECTIONS: u64 = 1_000;
 /// Returns whether a file is one of theirs, by its shape: models that name a channel by `channel_id`, or channels with a
 /// `base_url`; and nothing that only ours have.
 pub(crate) fn is_one(file: &Value) -> bool {
-    let channels = file.get("channels").and_then(Value::as_object).into_iter().flat_map(Map::values);
-    let models = || file.get("models").and_then(Value::as_array).into_iter().flatten();
-    let has = |value: &Value, key: &str| value.get(key).is_some();
-    let is_ours =
-        channels.clone().any(|it| has(it, "url") || has(it, "simulated")) || models().any(|it| has(it, "channel"));
-    !is_ours && (models().any(|it| has(it, "channel_id")) || channels.clone().any(|it| has(it, "base_url")))
+    let has = |(key, member): (&str, &str)| entries(file, key).any(|entry| entry.get(member).is_some());
+    !has_ours(file) && [("models", "channel_id"), ("channels", "base_url")].into_iter().any(has)
+}
+
+/// Returns whether a file has models or channels as only ours have them.
+fn has_ours(file: &Value) -> bool {
+    let has = |(key, member): (&str, &str)| entries(file, key).any(|entry| entry.get(member).is_some());
+    [("channels", "url"), ("channels", "simulated"), ("models", "channel")].into_iter().any(has)
+}
+
+/// Returns the models or the channels of a file, theirs or ours.
+fn entries<'a>(file: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
+    let section = file.get(key);
+    let values = section.and_then(Value::as_object).into_iter().flat_map(Map::values);
+    values.chain(section.and_then(Value::as_array).into_iter().flatten())
+}
+
+/// Reads the models that a run of a file of theirs asks: its own, or where it has none those that are served where it says.
+///
+/// # Errors
+/// Where no model is left that could be asked. The remarks say why.
+pub(crate) fn for_a_run(file: &Value) -> Result<Translated, Vec<Remark>> {
+    if work::asks_a_gateway(file) { Ok(served::translate(file)) } else { translate(file) }
 }
 
 /// Reads the models of a file of theirs.

@@ -3,6 +3,7 @@
 mod asking;
 mod models;
 mod slips;
+mod theirs;
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +18,10 @@ use gateway::ModelsFile;
 use super::{BudgetConfig, Named, Pipeline, StepConfig};
 use crate::config::{self, Diagnostic, Document, Severity};
 
-pub(crate) use models::{Places, models_file, read_models};
+#[cfg(test)]
+pub(crate) use models::read_models;
+pub(crate) use theirs::import;
+pub(crate) use models::{Places, models_file};
 
 /// What checking brings.
 pub(crate) struct Checked {
@@ -52,13 +56,38 @@ impl Ready {
 /// # Errors
 /// Where a file cannot be read at all; where there is no mistake, and the environment does not let an output be written.
 pub(crate) fn check(file: &Path, models: Option<&Path>) -> anyhow::Result<Checked> {
+    check_for(file, models, Wish::default())
+}
+
+/// What a command wants of a pipeline beside what its file says.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wish {
+    /// To work again on rows that AI-DataFlux gave up.
+    pub(crate) errors_again: bool,
+}
+
+/// As [`check`], with a wish.
+///
+/// # Errors
+/// As [`check`].
+pub(crate) fn check_for(file: &Path, models: Option<&Path>, wish: Wish) -> anyhow::Result<Checked> {
     let bytes = read(file, "pipeline")?;
     let text = match config::decode(file, &bytes) {
         Ok(text) => text.to_owned(),
         Err(diagnostic) => return Ok(Checked { ready: None, diagnostics: vec![*diagnostic] }),
     };
     let absolute = std::path::absolute(file)?;
-    let (pipeline, document, mut diagnostics) = config::read::<Pipeline>(file, &text);
+    let (text, (pipeline, document, mut diagnostics)) = match theirs::read(file, &text, wish) {
+        Some(made) => (made.text, (made.pipeline, made.document, made.diagnostics)),
+        None => {
+            let mut read = config::read::<Pipeline>(file, &text);
+            if wish.errors_again {
+                let error = read.1.error(None, "`--errors-again` is for a file of AI-DataFlux's, and this is none");
+                read.2.push(error.help("write `pending: { errors: true }` in the step's `source:`"));
+            }
+            (text, read)
+        }
+    };
     let Some(mut pipeline) = pipeline else {
         let is_models_file = document.at(&["channels"]).is_some() && document.at(&["steps"]).is_none();
         if is_models_file {
@@ -82,7 +111,7 @@ pub(crate) fn check(file: &Path, models: Option<&Path>) -> anyhow::Result<Checke
     };
     let models = match models_path {
         Some(path) => match fs::read(&path) {
-            Ok(bytes) => read_models(&path, &bytes, &mut diagnostics),
+            Ok(bytes) => models::read_for_a_run(&path, &bytes, &mut diagnostics),
             Err(error) => {
                 let message = format!("the models file `{}` cannot be read: {error}", path.display());
                 let diagnostic = document.error(document.at(&["models"]), message);
@@ -100,6 +129,13 @@ pub(crate) fn check(file: &Path, models: Option<&Path>) -> anyhow::Result<Checke
             None
         }
     };
+    // One file may be both, and what is odd at its top is told once.
+    let mut seen: Vec<Diagnostic> = Vec::new();
+    diagnostics.retain(|diagnostic| {
+        let is_new = !seen.contains(diagnostic);
+        seen.push(diagnostic.clone());
+        is_new
+    });
     let named = Named { file: &absolute, name: &pipeline.name };
     let mut whole = Whole { document: &document, named, diagnostics, outputs: BTreeMap::new(), environment: None };
     for path in slips::lonely_enums(&document.to_json()) {

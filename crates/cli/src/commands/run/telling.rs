@@ -118,7 +118,7 @@ impl Working<'_> {
 
     /// The command that goes on with this run: with whatever names it.
     fn command(&self) -> String {
-        let mut command = format!("tidemill run {}", self.args.file.display());
+        let mut command = format!("tidemill run {}", self.args.file.path().display());
         let mut add = |flag: &str, value: Option<String>| {
             if let Some(value) = value {
                 command.push_str(&format!(" {flag} {value}"));
@@ -138,7 +138,7 @@ impl Working<'_> {
 
     /// Writes a path of the pipeline as it is reached from here.
     fn as_reached(&self, name: &str) -> String {
-        let path = self.args.file.parent().unwrap_or(Path::new("")).join(name);
+        let path = self.args.file.path().parent().unwrap_or(Path::new("")).join(name);
         path.display().to_string()
     }
 

@@ -18,6 +18,7 @@ use super::{
     scalar::Scalar,
 };
 use schema::Schemas;
+pub(crate) use wording::closest;
 
 /// Returns all in which `document` differs from `schema`, the JSON Schema of a type.
 pub(super) fn conform(document: &Document, schema: &Value) -> Vec<Diagnostic> {

@@ -183,7 +183,7 @@ pub(super) fn did_you_mean(name: &str, names: &[&str]) -> Option<String> {
 }
 
 /// Returns the name that differs least from `name`, if by no more than slips of the fingers.
-pub(super) fn closest<'n>(name: &str, names: &[&'n str]) -> Option<&'n str> {
+pub(crate) fn closest<'n>(name: &str, names: &[&'n str]) -> Option<&'n str> {
     let plain = |name: &str| name.to_lowercase().replace(['-', '_', ' '], "");
     let wanted = plain(name);
     let n_slips = match wanted.chars().count() {

@@ -26,7 +26,8 @@ pub(super) fn read(top: &Entry<'_>, remarks: &mut Vec<Remark>) -> BTreeMap<Strin
         let channel = match channel {
             Value::Object(map) => channel_of(&Entry::new(place, map), id, remarks),
             _ => {
-                remarks.push(Remark { path: place, message: format!("channel `{id}` is no map, and is left out") });
+                let message = format!("channel `{id}` is no map, and is left out");
+                remarks.push(Remark { path: place, message, ..Remark::default() });
                 None
             }
         };

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::dialect::Remark;
+use crate::{config::closest, dialect::Remark};
 
 /// A map, and where it stands.
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ impl<'a> Entry<'a> {
     }
 
     pub(super) fn remark(&self, key: &str, message: String) -> Remark {
-        Remark { path: self.place(key), message }
+        Remark { path: self.place(key), message, ..Remark::default() }
     }
 
     /// Returns a value; nothing where there is none or it is null.
@@ -35,10 +35,22 @@ impl<'a> Entry<'a> {
         self.get(key).and_then(Value::as_object).map(|map| Entry::new(self.place(key), map))
     }
 
+    pub(super) fn map(&self) -> &'a Map<String, Value> {
+        self.map
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.map.keys().map(String::as_str)
+    }
+
     /// Names the keys that the old tool does not know.
     pub(super) fn name_unknown(&self, known: &[&str], remarks: &mut Vec<Remark>) {
         for key in self.map.keys().filter(|key| !known.contains(&key.as_str())) {
-            remarks.push(self.remark(key, format!("`{key}` is no key of AI-DataFlux here, and is not used")));
+            let remark = self.remark(key, format!("`{key}` is no key of AI-DataFlux here, and is not used"));
+            remarks.push(match closest(key, known) {
+                Some(near) => remark.help(format!("did you mean `{near}`?")),
+                None => remark,
+            });
         }
     }
 

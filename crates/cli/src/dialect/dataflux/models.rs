@@ -54,7 +54,8 @@ pub(super) fn read(
     for (index, model) in list.iter().enumerate() {
         let place = vec!["models".to_owned(), index.to_string()];
         let Value::Object(map) = model else {
-            remarks.push(Remark { path: place, message: "this model is no map, and is left out".to_owned() });
+            let message = "this model is no map, and is left out".to_owned();
+            remarks.push(Remark { path: place, message, ..Remark::default() });
             continue;
         };
         let Some(named) = model_of(&Entry::new(place, map), index, channels, width, remarks) else { continue };
@@ -62,7 +63,7 @@ pub(super) fn read(
         if let Some(earlier) = all.iter().position(|earlier| earlier.id == named.id) {
             let path = vec!["models".to_owned(), all[earlier].index.to_string()];
             let message = format!("another model below has the id `{}`: this one is left out", named.id);
-            remarks.push(Remark { path, message });
+            remarks.push(Remark { path, message, ..Remark::default() });
             all.remove(earlier);
         }
         all.push(named);
@@ -73,7 +74,7 @@ pub(super) fn read(
         let path = ["models", &named.index.to_string(), "supports_advanced_params"].map(str::to_owned).to_vec();
         let message = "a request goes to the model with all its members: `presence_penalty`, `frequency_penalty` and \
                        `logit_bias` are not taken out";
-        remarks.push(Remark { path, message: message.to_owned() });
+        remarks.push(Remark { path, message: message.to_owned(), ..Remark::default() });
     }
     with_names(all)
 }

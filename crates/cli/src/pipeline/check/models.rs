@@ -60,6 +60,20 @@ impl Places {
 ///
 /// There is one exactly if no diagnostic is an error.
 pub(crate) fn read_models(path: &Path, bytes: &[u8], diagnostics: &mut Vec<Diagnostic>) -> Option<ModelsFile> {
+    read_with(path, bytes, dataflux::translate, diagnostics)
+}
+
+/// As [`read_models`], for a run: a file of AI-DataFlux's that has no models names a gateway that has.
+pub(super) fn read_for_a_run(path: &Path, bytes: &[u8], diagnostics: &mut Vec<Diagnostic>) -> Option<ModelsFile> {
+    read_with(path, bytes, dataflux::for_a_run, diagnostics)
+}
+
+fn read_with(
+    path: &Path,
+    bytes: &[u8],
+    translate: fn(&Value) -> Result<Translated, Vec<Remark>>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<ModelsFile> {
     let text = String::from_utf8_lossy(bytes);
     // First as whatever it is.
     let (value, document, mut found) = config::read::<Value>(path, &text);
@@ -68,7 +82,9 @@ pub(crate) fn read_models(path: &Path, bytes: &[u8], diagnostics: &mut Vec<Diagn
             found = vec![*diagnostic];
             None
         }
-        (Ok(_), Some(value)) if dataflux::is_one(&value) => read_dataflux(path, &value, &document, &mut found),
+        (Ok(_), Some(value)) if dataflux::is_one(&value) || dataflux::work::is_one(&value) => {
+            read_dataflux(path, translate(&value), &document, &mut found)
+        }
         (Ok(text), _) => {
             let (models, document, as_ours) = config::read::<ModelsFile>(path, text);
             found = as_ours;
@@ -82,17 +98,21 @@ pub(crate) fn read_models(path: &Path, bytes: &[u8], diagnostics: &mut Vec<Diagn
 
 fn read_dataflux(
     path: &Path,
-    value: &Value,
+    translated: Result<Translated, Vec<Remark>>,
     document: &Document,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<ModelsFile> {
     let mut warn = |remarks: &[Remark]| {
         for remark in remarks {
             let keys: Vec<&str> = remark.path.iter().map(String::as_str).collect();
-            diagnostics.push(document.warning(deepest(document, &keys), remark.message.clone()));
+            let warning = document.warning(deepest(document, &keys), remark.message.clone());
+            diagnostics.push(match &remark.help {
+                Some(help) => warning.help(help.clone()),
+                None => warning,
+            });
         }
     };
-    match dataflux::translate(value) {
+    match translated {
         Ok(translated) => {
             warn(&translated.remarks);
             let place = |path: &[String]| translated.place(path);
