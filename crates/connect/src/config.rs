@@ -132,8 +132,9 @@ impl SourceConfig {
         let encoding = each!(self, options => options.encoding.as_ref(), else None);
         let mut identity = vec![("path", json!(path)), ("key", json!(self.key())), ("encoding", json!(encoding))];
         match self {
-            Self::Excel(excel::SourceConfig { sheet, header_row, .. }) => {
-                identity.extend([("sheet", json!(sheet)), ("header_row", json!(header_row))]);
+            Self::Excel(excel::SourceConfig { sheet, header_row, text, .. }) => {
+                let text = text.then_some(true);
+                identity.extend([("sheet", json!(sheet)), ("header_row", json!(header_row)), ("text", json!(text))]);
             }
             Self::Jsonl(_) | Self::Json(_) => {}
             Self::Csv(csv::SourceConfig { delimiter, quote, header, .. }) => {
@@ -193,8 +194,8 @@ impl SourceConfig {
         Ok(match self {
             Self::Jsonl(_) => FileSource::new(LinesFormat { encoding }, settings, place, step, answers),
             Self::Json(_) => FileSource::new(ItemsFormat { encoding }, settings, place, step, answers),
-            Self::Excel(excel::SourceConfig { sheet, header_row, .. }) => {
-                let chosen = Chosen { sheet: sheet.clone(), header_row: *header_row };
+            Self::Excel(excel::SourceConfig { sheet, header_row, text, .. }) => {
+                let chosen = Chosen { sheet: sheet.clone(), header_row: *header_row, text: *text };
                 FileSource::new(SheetFormat::new(chosen), settings, place, step, answers)
             }
             Self::Csv(csv::SourceConfig { delimiter, quote, header, .. }) => {

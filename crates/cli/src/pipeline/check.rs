@@ -12,7 +12,7 @@ use std::{
 };
 
 use connect::{FileSource, Place, SourceConfig};
-use domain::{SkipReason, ports::Source as _};
+use domain::{Record, SkipReason, ports::Source as _};
 use gateway::ModelsFile;
 
 use super::{BudgetConfig, Named, Pipeline, StepConfig};
@@ -366,6 +366,38 @@ impl Whole<'_> {
                 .diagnostics
                 .push(warning.help("it is the first record; all that are like it would not be asked about"));
         }
+        if !matches!(step.source.table, SourceConfig::Jsonl(_) | SourceConfig::Json(_)) {
+            let n_before = self.diagnostics.len();
+            self.check_columns(name, step, &record);
+            if self.diagnostics.len() > n_before {
+                return;
+            }
+        }
         self.try_record(name, step, &source.place_of(&record), &record);
+    }
+
+    /// Every row of a table has the same columns, so that what one lacks, all do.
+    fn check_columns(&mut self, name: &str, step: &StepConfig, record: &Record) {
+        let mut columns = Vec::new();
+        let text = str::from_utf8(&record.bytes).unwrap_or_default();
+        // What is wrong with the record itself was told.
+        if domain::json::members(text, |name, _| columns.push(name.into_owned())).is_err() {
+            return;
+        }
+        let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+        for (i, field) in step.source.fields.iter().flatten().enumerate() {
+            if columns.contains(&field.as_str()) {
+                continue;
+            }
+            let has = columns.iter().map(|column| format!("`{column}`")).collect::<Vec<_>>().join(", ");
+            let i = i.to_string();
+            let keys = ["steps", name, "source", "fields", &i];
+            let message = format!("the table has no column `{field}`; it has {has}");
+            let diagnostic = self.document.error(deepest(self.document, &keys), message);
+            self.diagnostics.push(match config::closest(field, &columns) {
+                Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+                None => diagnostic,
+            });
+        }
     }
 }

@@ -25,6 +25,10 @@ pub struct SourceConfig {
     /// The longest row that is read, such as `64MiB`, as it stands in the workbook. A longer one is skipped and reported. 1
     /// GiB unless set.
     pub max_record: Option<ByteSize>,
+    /// Whether every cell is read as text, as cells of a CSV file are: numbers as they read, truth values as `TRUE` and
+    /// `FALSE`.
+    #[serde(default)]
+    pub text: bool,
 }
 
 /// A sheet, by its name or its number from 1.

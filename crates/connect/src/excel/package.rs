@@ -25,6 +25,8 @@ pub(crate) struct Chosen {
     pub(crate) sheet: Option<SheetName>,
     /// From 1.
     pub(crate) header_row: Option<u32>,
+    /// Whether every cell is read as text.
+    pub(crate) text: bool,
 }
 
 /// A workbook whose parts are known.

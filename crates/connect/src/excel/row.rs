@@ -122,6 +122,8 @@ pub(crate) struct Rows {
     strings: StringsReader,
     styles: Styles,
     name: String,
+    /// Every cell is read as text.
+    is_text: bool,
     /// `</row>`, as this sheet writes it.
     end: Vec<u8>,
     state: State,
@@ -146,7 +148,12 @@ enum State {
 impl Rows {
     pub(super) fn new(head: Arc<Head>, strings: StringsReader, styles: Styles, name: String) -> Self {
         let end = [b"</".as_slice(), &head.prefix, b"row>"].concat();
-        Self { head, strings, styles, name, end, state: State::Between, n_matched: 0 }
+        Self { head, strings, styles, name, is_text: false, end, state: State::Between, n_matched: 0 }
+    }
+
+    /// Reads every cell as text.
+    pub(super) fn as_text(self) -> Self {
+        Self { is_text: true, ..self }
     }
 
     /// Returns where the row ends in `bytes`, if it does.
@@ -182,7 +189,7 @@ impl Rows {
                 format!("not valid UTF-8 from byte {} of the row", error.valid_up_to() + 1),
             ));
         }
-        let Self { head, strings, styles, .. } = self;
+        let Self { head, strings, styles, is_text, .. } = self;
         let mut fields = head.fields.iter();
         let mut has_any = false;
         out.push(b'{');
@@ -204,7 +211,16 @@ impl Rows {
                 continue;
             }
             name_next(&mut fields, out);
+            let start = out.len();
             match push_value(&cell, strings, styles, out) {
+                Ok(Value::Other) if *is_text => {
+                    let mut shown = out.split_off(start);
+                    if cell.sort == Sort::Truth {
+                        shown.make_ascii_uppercase();
+                    }
+                    push_json(&shown, out);
+                    has_any = true;
+                }
                 Ok(Value::Empty) => out.extend_from_slice(b"null"),
                 Ok(Value::Text | Value::Other) => has_any = true,
                 Err(error) => {

@@ -191,6 +191,21 @@ fn numbers_keep_what_they_say() {
 }
 
 #[test]
+fn cells_are_text_where_that_is_wanted() {
+    let row = "<row r=\"2\"><c r=\"A2\"><v>5</v></c><c r=\"B2\" t=\"b\"><v>1</v></c><c r=\"C2\" t=\"str\"><v>x</v></c>\
+               <c r=\"D2\"><v>1E300</v></c></row>";
+    let head: String =
+        ["A", "B", "C", "D", "E"].map(|c| format!("<c r=\"{c}1\" t=\"str\"><v>{c}</v></c>")).concat();
+    let desk = Desk::new(&book(&format!("<row r=\"1\">{head}</row>{row}"), &[]));
+    let read = |options| {
+        let reads = reads(&desk.source(options), &Starts::new()).unwrap();
+        String::from_utf8(reads[0].record.bytes.to_vec()).unwrap()
+    };
+    assert_eq!(read(""), r#"{"A":5,"B":true,"C":"x","D":1e300,"E":null}"#);
+    assert_eq!(read(r#", "text": true"#), r#"{"A":"5","B":"TRUE","C":"x","D":"1e300","E":null}"#);
+}
+
+#[test]
 fn answers_go_into_new_columns_and_all_else_stays_as_it_is() {
     let before = table();
     let desk = Desk::new(&before);

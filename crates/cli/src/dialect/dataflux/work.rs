@@ -89,10 +89,11 @@ pub(crate) fn pipeline(file: &Value, around: &Around<'_>) -> Work {
     making.estimate();
     making.rest();
     let Making { mut draft, mut remarks, secrets, unneeded, .. } = making;
-    if let Some(remark) = unneeded.remark() {
-        draft.note(&[], remark.message.clone());
-        remarks.push(remark);
+    draft.note(&[], "made of a configuration of AI-DataFlux's");
+    for told in unneeded.told() {
+        draft.note(&[], format!("not needed here: {told}"));
     }
+    remarks.extend(unneeded.remark());
     Work { draft, remarks, secrets }
 }
 
@@ -187,11 +188,10 @@ impl<'a> Making<'a> {
             }
         };
         self.draft.set(&["estimate", "mode"], mode, entry.place("mode"));
-        if let Some(size) = entry.number("sample_size", &mut self.remarks)
-            && size >= 1.0
-        {
-            // Far below what a float holds exactly.
-            self.draft.set(&["estimate", "sample"], size as u64, entry.place("sample_size"));
+        if let Some(size) = entry.number("sample_size", &mut self.remarks) {
+            // Far below what a float holds exactly; -1 is all of them.
+            let sample = if size >= 1.0 { Value::from(size as u64) } else { "all".into() };
+            self.draft.set(&["estimate", "sample"], sample, entry.place("sample_size"));
         }
         if let Some(encoding) = entry.text("encoding", &mut self.remarks) {
             if ["o200k_base", "cl100k_base"].contains(&encoding.as_str()) {

@@ -27,11 +27,15 @@ impl Unneeded {
         }
     }
 
+    /// Returns each reason with its keys.
+    pub(super) fn told(&self) -> Vec<String> {
+        self.by_reason.iter().map(|(why, keys)| format!("{} ({why})", keys.join(" "))).collect()
+    }
+
     /// Returns the one remark, at the first of the keys.
     pub(super) fn remark(self) -> Option<Remark> {
+        let message = format!("these keys are not needed here: {}", self.told().join("; "));
         let path = self.first?;
-        let told = self.by_reason.iter().map(|(why, keys)| format!("{} ({why})", keys.join(" ")));
-        let message = format!("these keys are not needed here: {}", told.collect::<Vec<_>>().join("; "));
         Some(Remark { path, message, ..Remark::default() })
     }
 }
