@@ -21,10 +21,10 @@ use work::{
 use crate::report::Format;
 
 use budget::BudgetConfig;
-pub(crate) use estimate::{EstimateConfig, TokenMode, TokenSample};
 #[cfg(test)]
 pub(crate) use check::read_models;
 pub(crate) use check::{Places, Ready, Wish, check, check_for, import, models_file};
+pub(crate) use estimate::{EstimateConfig, TokenMode, TokenSample};
 pub(crate) use places::Named;
 pub(crate) use routes::models_of;
 

@@ -5,8 +5,10 @@
 //! before; where a run of the pipeline has answers already (a sample, say), it is reckoned with those, and with what the
 //! upstream really billed for the prompts that were counted here.
 
+mod answers;
 mod known;
 mod price;
+mod spread;
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
@@ -23,17 +25,21 @@ use crate::{
     args::Estimate,
     compose::looking,
     exit::Exit,
-    pipeline::{self, Ready, models_of},
+    pipeline::{self, Ready, TokenMode, TokenSample, models_of},
     progress::{counted, thousands},
     talk,
 };
+use answers::Answers;
 use known::Known;
 use price::Priced;
+use spread::Spread;
 
 /// What a pipeline would take.
 #[derive(Debug, Serialize)]
 pub(crate) struct Estimated {
     pub(crate) pipeline: String,
+    /// What is counted.
+    pub(crate) mode: TokenMode,
     pub(crate) steps: Vec<StepEstimate>,
 }
 
@@ -59,6 +65,12 @@ pub(crate) struct StepEstimate {
     pub(crate) prompt_p50: u64,
     pub(crate) prompt_p90: u64,
     pub(crate) prompt_max: u64,
+    /// Tokens of the prompts that are left, as they differ; nothing where answers alone are counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) input: Option<Spread>,
+    /// Tokens of the answers that are there already, as JSON of the new fields; nothing where prompts alone are counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) output: Option<Spread>,
     /// The tables by which tokens were counted.
     pub(crate) tokenizers: Vec<String>,
     /// What the upstream billed for a token that was counted here, where it has answered.
@@ -115,14 +127,34 @@ pub(super) fn of_pipeline(args: &Estimate, shown: usize) -> anyhow::Result<Optio
     super::check::tell(&checked.diagnostics);
     let Some(ready) = checked.ready else { return Ok(None) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let known = Known::find(&args.state.state, &ready)?;
+    let config = &ready.pipeline.estimate;
+    let counts = Counts { mode: args.mode.or(config.mode).unwrap_or_default(), sample: args.sample.or(config.sample) };
+    let known = Known::find(&args.state.state, &ready, counts)?;
     let mut steps = Vec::new();
     for number in 0..ready.pipeline.steps.0.len() {
         let known = known.of_step(u16::try_from(number)?);
-        steps.push(runtime.block_on(of_step(&ready, number, args, known, shown))?);
+        steps.push(runtime.block_on(of_step(&ready, number, args, counts, known, shown))?);
     }
     runtime.shutdown_background();
-    Ok(Some(Estimated { pipeline: ready.pipeline.name, steps }))
+    Ok(Some(Estimated { pipeline: ready.pipeline.name, mode: counts.mode, steps }))
+}
+
+/// What is counted, and of how many records.
+#[derive(Clone, Copy)]
+struct Counts {
+    mode: TokenMode,
+    sample: Option<TokenSample>,
+}
+
+impl Counts {
+    /// Returns how many records are counted at most, where not all are.
+    fn most(self) -> u64 {
+        match self.sample {
+            None => COUNTED,
+            Some(TokenSample::First(n)) => n,
+            Some(TokenSample::All) => u64::MAX,
+        }
+    }
 }
 
 /// Nobody is asked while it is estimated.
@@ -149,6 +181,8 @@ impl ModelClient for Nobody {
 struct Counting<'a> {
     ready: &'a Ready,
     known: &'a known::Step,
+    counts: Counts,
+    answers: Answers,
     estimate: StepEstimate,
     tokenizers: BTreeMap<String, Tokenizer>,
     /// Requests and their bytes, by route.
@@ -177,6 +211,7 @@ async fn of_step(
     ready: &Ready,
     number: usize,
     args: &Estimate,
+    counts: Counts,
     known: &known::Step,
     shown: usize,
 ) -> anyhow::Result<StepEstimate> {
@@ -192,10 +227,15 @@ async fn of_step(
     let mut counting = Counting {
         ready,
         known,
+        counts,
+        answers: Answers::of(config, known.answers.clone()),
         estimate: StepEstimate { step: name.clone(), ..StepEstimate::default() },
         tokenizers: BTreeMap::new(),
         routes: BTreeMap::new(),
-        every: total.div_ceil(COUNTED).max(1),
+        every: match counts.sample {
+            None => total.div_ceil(COUNTED).max(1),
+            Some(_) => 1,
+        },
         n_planned: 0,
         prompts: Vec::new(),
         max_tokens: None,
@@ -245,6 +285,12 @@ impl Counting<'_> {
             *self.estimate.skipped.entry(reason.word()).or_default() += 1;
             return Ok(());
         }
+        if self.counts.mode.counts_answers() && !self.known.settled.contains(&RecordKey { step, ..record.key }) {
+            let ready = self.ready;
+            let routes = ready.pipeline.steps.0[usize::from(step)].1.routes();
+            let tokenizer = self.tokenizer(routes.first().copied().unwrap_or_default());
+            self.answers.take(&record, self.counts.most(), tokenizer);
+        }
         for sample in 0..handler.samples().max(1) {
             record.key = RecordKey { step, sample, ..record.key };
             match handler.plan(&record) {
@@ -276,7 +322,11 @@ impl Counting<'_> {
         let usage = self.known.usage.get(&record.key);
         let is_answered = self.known.settled.contains(&record.key);
         self.estimate.answered += u64::from(is_answered);
-        let is_counted = usage.is_some() || (!is_answered && self.n_planned.is_multiple_of(self.every));
+        let is_wanted = match self.counts.sample {
+            Some(TokenSample::First(n)) => (self.prompts.len() as u64) < n,
+            _ => self.n_planned.is_multiple_of(self.every),
+        };
+        let is_counted = usage.is_some() || (!is_answered && is_wanted);
         let route = route_of(body);
         let tokens = match is_counted {
             true if is_embeddings(body) => {
@@ -315,7 +365,10 @@ impl Counting<'_> {
         }
         let models = &self.ready.models;
         let first = models_of(models, route).first().map_or(route, |model| &model.name);
-        let tokenizer = models.tokenizer_of(first);
+        let tokenizer = match self.ready.pipeline.estimate.encoding {
+            None => models.tokenizer_of(first),
+            Some(encoding) => Tokenizer::of(first, Some(encoding.table())),
+        };
         self.tokenizers.insert(route.to_owned(), tokenizer);
         tokenizer
     }
@@ -323,6 +376,12 @@ impl Counting<'_> {
     fn finish(mut self, args: &Estimate) -> StepEstimate {
         let mut estimate = self.estimate;
         self.prompts.sort_unstable();
+        if self.counts.mode.counts_prompts() {
+            estimate.input = Spread::of(self.prompts.clone(), estimate.requests);
+        }
+        if self.counts.mode.counts_answers() {
+            estimate.output = self.answers.spread();
+        }
         let at = |share: f64| {
             let last = self.prompts.len().saturating_sub(1);
             self.prompts.get((last as f64 * share).round() as usize).copied().unwrap_or_default()
@@ -445,7 +504,15 @@ pub(super) fn tell(estimated: &Estimated) {
                 counted(step.requests, "request")
             }
         ));
-        if step.requests == 0 {
+        if estimated.mode.counts_answers() {
+            talk::say(match &step.output {
+                Some(spread) => {
+                    format!("  answers that are there: {} tokens ({})", thousands(spread.total), spread.told())
+                }
+                None => "  answers that are there: none".to_owned(),
+            });
+        }
+        if step.requests == 0 || !estimated.mode.counts_prompts() {
             continue;
         }
         let billed = match step.billed_per_counted {
@@ -460,6 +527,9 @@ pub(super) fn tell(estimated: &Estimated) {
             thousands(step.prompt_max),
             step.tokenizers.join(", ")
         ));
+        if let Some(spread) = &step.input {
+            talk::say(format!("  a prompt: {} tokens", spread.told()));
+        }
         let answers = thousands(step.answer_tokens.unwrap_or_default());
         let told = match &step.answer {
             AnswerEstimate::Nothing => None,

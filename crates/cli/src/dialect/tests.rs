@@ -12,10 +12,56 @@ fn read(text: &str) -> Value {
 #[test]
 fn what_is_written_is_read_as_what_it_was() {
     for text in [
-        "plain", "two words", "yes", "No", "12", "1.5", "0x1f", "~", "", " lead", "tail ", "a: b", "# no", "a #b", "{a}",
-        "[a]", "*a", "&a", "!a", "- a", "?", "@", "`", "%", "a\nb", "a\nb\n", "a\n\nb\n\n", "\na\nb", "  a\nb", "a\n  b\n c",
-        "a\n \nb", "a\r\nb", "a\tb", "tab\n\tb", "中文：标点", "中\n文", "quote \" and '", "back\\slash", "\u{0}\u{7f}\u{85}",
-        "\u{feff}a", "a\u{2028}b", "...", "---", "a\n---\nb", "{{ record_json }}", "<<", "=", "null", "1_000", "2024-01-01",
+        "plain",
+        "two words",
+        "yes",
+        "No",
+        "12",
+        "1.5",
+        "0x1f",
+        "~",
+        "",
+        " lead",
+        "tail ",
+        "a: b",
+        "# no",
+        "a #b",
+        "{a}",
+        "[a]",
+        "*a",
+        "&a",
+        "!a",
+        "- a",
+        "?",
+        "@",
+        "`",
+        "%",
+        "a\nb",
+        "a\nb\n",
+        "a\n\nb\n\n",
+        "\na\nb",
+        "  a\nb",
+        "a\n  b\n c",
+        "a\n \nb",
+        "a\r\nb",
+        "a\tb",
+        "tab\n\tb",
+        "中文：标点",
+        "中\n文",
+        "quote \" and '",
+        "back\\slash",
+        "\u{0}\u{7f}\u{85}",
+        "\u{feff}a",
+        "a\u{2028}b",
+        "...",
+        "---",
+        "a\n---\nb",
+        "{{ record_json }}",
+        "<<",
+        "=",
+        "null",
+        "1_000",
+        "2024-01-01",
     ] {
         let tree = json!({ text: text, "list": [text, { text: text }], "inner": { "deep": { "text": text } } });
         let written = yaml::written(tree.as_object().unwrap(), &[]);
@@ -27,10 +73,10 @@ fn what_is_written_is_read_as_what_it_was() {
 fn a_note_stands_above_what_it_is_about() {
     let mut draft = Draft::default();
     draft.set(&["a", "b"], 1, vec!["theirs".to_owned()]);
-    draft.set(&["a", "c"], json!(["x", "y"]), Vec::new());
+    draft.set(&["a", "c"], json!(["x", "z"]), Vec::new());
     draft.note(&["a", "b"], "one\ntwo");
     draft.note(&[], "all");
-    assert_eq!(draft.text(), "# all\na:\n  # one\n  # two\n  b: 1\n  c: [x, y]\n");
+    assert_eq!(draft.text(), "# all\na:\n  # one\n  # two\n  b: 1\n  c: [x, z]\n");
     let place = |path: &[&str]| draft.place(&path.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>()).join(".");
     assert_eq!(place(&["a", "b"]), "theirs");
     assert_eq!(place(&["a", "b", "deep"]), "theirs.deep");

@@ -20,8 +20,8 @@ use crate::config::{self, Diagnostic, Document, Severity};
 
 #[cfg(test)]
 pub(crate) use models::read_models;
-pub(crate) use theirs::import;
 pub(crate) use models::{Places, models_file};
+pub(crate) use theirs::import;
 
 /// What checking brings.
 pub(crate) struct Checked {

@@ -4,7 +4,7 @@ use std::{borrow::Cow, str::FromStr};
 
 use provider::tokens::Table;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// What `tidemill estimate` does unless the command line says otherwise.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
@@ -20,7 +20,7 @@ pub(crate) struct EstimateConfig {
 }
 
 /// What is counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum TokenMode {
     /// What would be sent.

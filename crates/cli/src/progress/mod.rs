@@ -6,6 +6,7 @@
 
 mod bar;
 mod display;
+mod file;
 mod layout;
 mod line;
 mod meter;
@@ -28,6 +29,7 @@ use tokio::{
 };
 
 pub(crate) use display::{Display, can_draw};
+pub(crate) use file::ProgressFile;
 pub(crate) use layout::{columns, cut, printable};
 pub(crate) use meter::Facts;
 use standing::Phase;

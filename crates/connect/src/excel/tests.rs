@@ -194,8 +194,7 @@ fn numbers_keep_what_they_say() {
 fn cells_are_text_where_that_is_wanted() {
     let row = "<row r=\"2\"><c r=\"A2\"><v>5</v></c><c r=\"B2\" t=\"b\"><v>1</v></c><c r=\"C2\" t=\"str\"><v>x</v></c>\
                <c r=\"D2\"><v>1E300</v></c></row>";
-    let head: String =
-        ["A", "B", "C", "D", "E"].map(|c| format!("<c r=\"{c}1\" t=\"str\"><v>{c}</v></c>")).concat();
+    let head: String = ["A", "B", "C", "D", "E"].map(|c| format!("<c r=\"{c}1\" t=\"str\"><v>{c}</v></c>")).concat();
     let desk = Desk::new(&book(&format!("<row r=\"1\">{head}</row>{row}"), &[]));
     let read = |options| {
         let reads = reads(&desk.source(options), &Starts::new()).unwrap();

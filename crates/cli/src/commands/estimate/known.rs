@@ -3,8 +3,10 @@
 use std::{collections::HashMap, path::Path};
 
 use domain::{Header, RecordKey, SettledSet, StepNumber, Usage};
+use provider::tokens::Tokenizer;
 use store::{Journal, LocalDisk};
 
+use super::{Counts, answers::Answers};
 use crate::{commands::choose, compose::identity, pipeline::Ready};
 
 /// What the run that would go on has so far.
@@ -25,6 +27,8 @@ pub(super) struct Step {
     /// Those of settled records, and how many they are.
     of_outcomes: Usage,
     n_outcomes: u64,
+    /// The answers of settled records.
+    pub(super) answers: Answers,
 }
 
 /// So many answers are compared one by one with what is counted here.
@@ -32,7 +36,7 @@ const COMPARED: usize = 5_000;
 
 impl Known {
     /// Finds the run that `tidemill run` would go on with, if there is one that asks the same.
-    pub(super) fn find(state: &Path, ready: &Ready) -> anyhow::Result<Self> {
+    pub(super) fn find(state: &Path, ready: &Ready, counts: Counts) -> anyhow::Result<Self> {
         let Some((folder, manifest)) = choose::latest(state, ready, None)? else { return Ok(Self::default()) };
         if manifest.identity != identity::of(&identity::parts(ready)) || !folder.journal().exists() {
             return Ok(Self::default());
@@ -41,6 +45,14 @@ impl Known {
         let mut known = Self::default();
         Journal::replay(&LocalDisk, &folder.journal(), &mut |entry| match entry.header {
             Header::Outcome(outcome) if !outcome.reparsed => {
+                if counts.mode.counts_answers()
+                    && let Some(output) = &outcome.output
+                {
+                    let encoding = ready.pipeline.estimate.encoding.map(|encoding| encoding.table());
+                    let tokenizer = Tokenizer::of(outcome.meta.model.as_deref().unwrap_or_default(), encoding);
+                    let step = known.steps.entry(outcome.key.step).or_default();
+                    step.answers.add(output.get(), counts.most(), tokenizer);
+                }
                 let Some(usage) = outcome.meta.usage else { return };
                 let step = known.steps.entry(outcome.key.step).or_default();
                 step.all.add(usage);

@@ -11,7 +11,7 @@ use crate::{
     control::{ControlSocket, Ended},
     disk_forecast::{self, Expected},
     exit::{self, Exit},
-    progress::{Facts, Mode, Progress},
+    progress::{Facts, Mode, Progress, ProgressFile},
     signals, talk,
 };
 
@@ -25,6 +25,8 @@ pub(super) struct Seen {
     status: Arc<Status>,
     control: watch::Sender<Control>,
     progress: Progress,
+    /// None unless it is asked for.
+    file: Option<ProgressFile>,
     /// None where it could not be made.
     socket: Option<ControlSocket>,
 }
@@ -45,7 +47,9 @@ impl Seen {
             ..Facts::default()
         };
         let clock = Arc::clone(&work.clock);
-        let progress = Progress::begin(mode, facts, Arc::clone(&status), clock, control.subscribe());
+        let progress = Progress::begin(mode, facts, Arc::clone(&status), Arc::clone(&clock), control.subscribe());
+        let file = work.args.progress_file.as_ref();
+        let file = file.map(|path| ProgressFile::begin(path, progress.watched(), clock));
         let folder = work.chosen.folder.path();
         let socket = match ControlSocket::bind(folder, &manifest.id, control.clone(), progress.watched()) {
             Ok(socket) => Some(socket),
@@ -58,7 +62,7 @@ impl Seen {
                 None
             }
         };
-        Ok(Self { status, control, progress, socket })
+        Ok(Self { status, control, progress, file, socket })
     }
 
     /// Returns what the engine tells of.
@@ -83,6 +87,9 @@ impl Seen {
 
     /// The process is done with the run: tells those who watch.
     pub(super) async fn end(self, exit: &anyhow::Result<Exit>) {
+        if let Some(file) = self.file {
+            file.end(matches!(exit, Ok(Exit::Done | Exit::Beyond | Exit::Stopped))).await;
+        }
         if let Some(socket) = self.socket {
             socket.end(ended(exit)).await;
         }

@@ -5,15 +5,8 @@ use serde_json::{Map, Value, json};
 use super::{Columns, Making, STEP, text_of};
 use crate::dialect::{Remark, dataflux::entry::Entry};
 
-pub(super) const PROMPT: [&str; 7] = [
-    "required_fields",
-    "use_json_schema",
-    "model",
-    "temperature",
-    "temperature_override",
-    "system_prompt",
-    "template",
-];
+pub(super) const PROMPT: [&str; 7] =
+    ["required_fields", "use_json_schema", "model", "temperature", "temperature_override", "system_prompt", "template"];
 pub(super) const VALIDATION: [&str; 2] = ["enabled", "field_rules"];
 
 /// Names that mean any model.

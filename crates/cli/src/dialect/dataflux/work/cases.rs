@@ -11,22 +11,19 @@ use crate::dialect::{Remark, dataflux::entry::Entry};
 
 impl Making<'_> {
     /// Adds the cases: of each what is not as it is for all rows.
-    pub(super) fn by(
-        &mut self,
-        usual: &[Said],
-        prompt: &Entry<'_>,
-        validation: &Entry<'_>,
-        columns: &Columns,
-    ) {
+    pub(super) fn by(&mut self, usual: &[Said], prompt: &Entry<'_>, validation: &Entry<'_>, columns: &Columns) {
         let Some(routing) = self.section("routing", &["enabled", "field", "subtasks"]) else { return };
         if !routing.truth("enabled", &mut self.remarks).unwrap_or(false) {
             return;
         }
         let Some(field) = routing.text("field", &mut self.remarks) else {
-            return self.mistake(&["routing"], "`routing: field:` is missing: it names the column that tells rows apart");
+            return self
+                .mistake(&["routing"], "`routing: field:` is missing: it names the column that tells rows apart");
         };
         let Some(subtasks) = routing.get("subtasks").and_then(Value::as_array).filter(|list| !list.is_empty()) else {
-            return self.remarks.push(routing.remark("", "routing has no `subtasks`: all rows are asked in one way".to_owned()));
+            return self
+                .remarks
+                .push(routing.remark("", "routing has no `subtasks`: all rows are asked in one way".to_owned()));
         };
         let by = ["steps", STEP, "work", "prompt", "by"];
         self.draft.set(&[&by[..], &["field"]].concat(), field, routing.place("field"));

@@ -140,7 +140,8 @@ impl Making<'_> {
         self.draft.set(&source, Value::Object(options), entry.place(""));
         self.draft.comes_from(&[&source[..], &["path"]].concat(), entry.place("input_path"));
         if columns.written.iter().any(|(_, column)| columns.read.contains(column)) {
-            let message = "a column is read and written: its text is replaced by the answer, and shown to the model as it was";
+            let message =
+                "a column is read and written: its text is replaced by the answer, and shown to the model as it was";
             self.remarks.push(self.top.remark("columns_to_write", message.to_owned()));
         }
     }
@@ -152,7 +153,8 @@ impl Making<'_> {
             _ => &["host", "port", "user", "password", "database", "table_name", "schema_name", "pool_size"],
         };
         let Some(entry) = self.section(kind, known) else {
-            return self.mistake(&["datasource", "type"], format!("the section `{kind}` is missing: it says which table"));
+            return self
+                .mistake(&["datasource", "type"], format!("the section `{kind}` is missing: it says which table"));
         };
         let is_optional = |key: &&&str| matches!(**key, "port" | "pool_size" | "schema_name" | "password");
         for key in known.iter().filter(|key| !is_optional(key)) {
@@ -172,7 +174,8 @@ impl Making<'_> {
             self.draft.note(&[&source[..], &["password"]].concat(), note);
         }
         self.draft.set(&source, Value::Object(options), entry.place(""));
-        for (ours, theirs) in [("path", "db_path"), ("table", "table_name"), ("schema", "schema_name"), ("url", "host")] {
+        for (ours, theirs) in [("path", "db_path"), ("table", "table_name"), ("schema", "schema_name"), ("url", "host")]
+        {
             self.draft.comes_from(&[&source[..], &[ours]].concat(), entry.place(theirs));
         }
     }

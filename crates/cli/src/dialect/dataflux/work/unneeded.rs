@@ -6,7 +6,8 @@ pub(super) const STREAMS: &str = "records stream, so there are no shards";
 pub(super) const SAVING: &str = "every answer is kept the moment it is here";
 pub(super) const READER: &str = "tables are read and written in one way";
 pub(super) const CONNECTIONS: &str = "connections are opened as they are needed";
-pub(super) const LOG: &str = "`tidemill gateway` follows it; a run speaks on standard error, `--progress json` for programs";
+pub(super) const LOG: &str =
+    "`tidemill gateway` follows it; a run speaks on standard error, `--progress json` for programs";
 pub(super) const IN_PROCESS: &str = "the models of the file are asked without a gateway";
 pub(super) const NEVER_READ: &str = "AI-DataFlux never read it either";
 pub(super) const ENCODING: &str = "tokens are counted with `o200k_base` or `cl100k_base`, by the model";
