@@ -135,8 +135,7 @@ pub(crate) struct Run {
     /// Tell every mistake in the file and what it comes to, and run nothing: as `tidemill check`, with more words.
     #[arg(long, conflicts_with_all = ["sample", "fresh", "resume", "json", "dry_run"])]
     pub(crate) validate: bool,
-    /// Work again on rows that AI-DataFlux gave up: those with `ERROR: ` in a column for answers. For a `config.yaml` of
-    /// AI-DataFlux's; a pipeline says it itself.
+    /// Work again on rows that AI-DataFlux gave up: those with `ERROR: ` in a column for answers.
     #[arg(long)]
     pub(crate) errors_again: bool,
     /// Work on N records drawn at random, show their answers, and stop. A later run goes on with the others.

@@ -281,15 +281,15 @@ impl Counting<'_> {
             *self.estimate.skipped.entry(reason.word()).or_default() += 1;
             return Ok(());
         }
-        if let Err((reason, _)) = source.inspect(&record) {
-            *self.estimate.skipped.entry(reason.word()).or_default() += 1;
-            return Ok(());
-        }
         if self.counts.mode.counts_answers() && !self.known.settled.contains(&RecordKey { step, ..record.key }) {
             let ready = self.ready;
             let routes = ready.pipeline.steps.0[usize::from(step)].1.routes();
             let tokenizer = self.tokenizer(routes.first().copied().unwrap_or_default());
             self.answers.take(&record, self.counts.most(), tokenizer);
+        }
+        if let Err((reason, _)) = source.inspect(&record) {
+            *self.estimate.skipped.entry(reason.word()).or_default() += 1;
+            return Ok(());
         }
         for sample in 0..handler.samples().max(1) {
             record.key = RecordKey { step, sample, ..record.key };

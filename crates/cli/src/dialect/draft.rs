@@ -30,18 +30,6 @@ impl Draft {
         map.insert((*last).to_owned(), value.into());
     }
 
-    /// Takes a part out again.
-    pub(crate) fn take(&mut self, path: &[&str]) {
-        let Some((last, above)) = path.split_last() else { return };
-        let mut map = Some(&mut self.tree);
-        for key in above {
-            map = map.and_then(|map| map.get_mut(*key)).and_then(Value::as_object_mut);
-        }
-        if let Some(map) = map {
-            map.shift_remove(*last);
-        }
-    }
-
     /// Says where a part that was put there as a whole comes from.
     pub(crate) fn comes_from(&mut self, path: &[&str], theirs: Vec<String>) {
         self.places.push((owned(path), theirs));

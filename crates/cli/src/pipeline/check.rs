@@ -15,7 +15,7 @@ use connect::{FileSource, Place, SourceConfig};
 use domain::{Record, SkipReason, ports::Source as _};
 use gateway::ModelsFile;
 
-use super::{BudgetConfig, Named, Pipeline, StepConfig};
+use super::{BudgetConfig, Named, Pending, Pipeline, StepConfig};
 use crate::config::{self, Diagnostic, Document, Severity};
 
 #[cfg(test)]
@@ -62,8 +62,23 @@ pub(crate) fn check(file: &Path, models: Option<&Path>) -> anyhow::Result<Checke
 /// What a command wants of a pipeline beside what its file says.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Wish {
-    /// To work again on rows that AI-DataFlux gave up.
+    /// To work again on rows that AI-DataFlux gave up, with `ERROR: ` in their answer columns.
     pub(crate) errors_again: bool,
+}
+
+impl Wish {
+    /// Tells it to a pipeline: rows that were given up are pending where only pending ones are worked on.
+    fn tell(self, (pipeline, document, diagnostics): &mut (Option<Pipeline>, Document, Vec<Diagnostic>)) {
+        let Some(pipeline) = pipeline.as_mut().filter(|_| self.errors_again) else { return };
+        let steps = pipeline.steps.0.iter_mut();
+        let pending: Vec<&mut Pending> = steps.filter_map(|(_, step)| step.source.pending.as_mut()).collect();
+        if pending.is_empty() {
+            let message = "`--errors-again` has no use here: no step works on what is pending only";
+            let help = "add `pending: true` to the `source:` of a step";
+            diagnostics.push(document.error(None, message).help(help));
+        }
+        pending.into_iter().for_each(|pending| pending.errors = true);
+    }
 }
 
 /// As [`check`], with a wish.
@@ -81,10 +96,7 @@ pub(crate) fn check_for(file: &Path, models: Option<&Path>, wish: Wish) -> anyho
         Some(made) => (made.text, (made.pipeline, made.document, made.diagnostics)),
         None => {
             let mut read = config::read::<Pipeline>(file, &text);
-            if wish.errors_again {
-                let error = read.1.error(None, "`--errors-again` is for a file of AI-DataFlux's, and this is none");
-                read.2.push(error.help("write `pending: { errors: true }` in the step's `source:`"));
-            }
+            wish.tell(&mut read);
             (text, read)
         }
     };

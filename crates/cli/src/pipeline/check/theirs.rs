@@ -13,7 +13,7 @@ use crate::{
     compose::environment,
     config::{self, Diagnostic, Document, Severity},
     dialect::{
-        Draft, Remark,
+        Remark,
         dataflux::work::{self, Around, Work},
     },
     pipeline::Pipeline,
@@ -42,7 +42,6 @@ pub(super) fn read(file: &Path, text: &str, wish: Wish) -> Option<Made> {
 fn made(file: &Path, value: &Value, theirs: &Document, wish: Wish) -> Made {
     let Work { draft, remarks, secrets } = translated(file, value, wish);
     let mut diagnostics: Vec<Diagnostic> = remarks.iter().map(|remark| told(theirs, remark)).collect();
-    let draft = without_news(draft);
     let document = theirs.made_into(&draft.tree(), &|path| draft.place(path));
     let is_sound = remarks.iter().all(|remark| !remark.is_mistake);
     let (pipeline, mut more) = if is_sound { config::read_made(&document) } else { (None, Vec::new()) };
@@ -113,22 +112,6 @@ pub(super) fn translated(file: &Path, value: &Value, wish: Wish) -> Work {
             profile: &|path| profile(&folder.join(path), path),
         },
     )
-}
-
-/// Takes options out that this version's tables do not have.
-fn without_news(mut draft: Draft) -> Draft {
-    let schema = config::schema::<Pipeline>();
-    for (definition, path) in [
-        ("SourceConfig", &["source", "pending"][..]),
-        ("CsvSink", &["sink", "csv", "rows"]),
-        ("ExcelSource", &["source", "excel", "text"]),
-    ] {
-        let key = path.last().copied().unwrap_or_default();
-        if schema["$defs"][definition]["properties"].get(key).is_none() {
-            draft.take(&[&["steps", work::STEP], path].concat());
-        }
-    }
-    draft
 }
 
 /// Returns the name of a pipeline that is called as its file.
