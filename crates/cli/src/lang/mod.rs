@@ -23,12 +23,13 @@ pub(crate) use command_line::parse;
 use words::Words;
 
 /// The catalogue of Chinese, by the part of the program that speaks.
-const CHINESE: [(&str, &str); 7] = [
+const CHINESE: [(&str, &str); 8] = [
     ("cli", include_str!("zh/cli.txt")),
     ("config", include_str!("zh/config.txt")),
     ("help", include_str!("zh/help.txt")),
     ("data", include_str!("zh/data.txt")),
     ("models", include_str!("zh/models.txt")),
+    ("dataflux", include_str!("zh/dataflux.txt")),
     ("others", include_str!("zh/others.txt")),
     ("prompts", include_str!("zh/prompts.txt")),
 ];

@@ -152,7 +152,7 @@ impl Rows {
     }
 
     /// Reads every cell as text.
-    pub(super) fn as_text(self) -> Self {
+    pub(super) fn with_text(self) -> Self {
         Self { is_text: true, ..self }
     }
 

@@ -79,7 +79,7 @@ impl Format for SheetFormat {
         let offset = offset.max(head.xml.len() as u64);
         let reader = Reader::from_offset(package.read_sheet()?, offset, &part.place)?;
         let shape = Rows::new(Arc::clone(head), strings.reader(), package.styles.clone(), part.place.name.clone());
-        let shape = if self.chosen.text { shape.as_text() } else { shape };
+        let shape = if self.chosen.text { shape.with_text() } else { shape };
         Ok(Started { reader, offset, shape })
     }
 

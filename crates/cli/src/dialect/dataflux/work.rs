@@ -211,7 +211,7 @@ impl<'a> Making<'a> {
         if let Some(log) = entry.section("log") {
             let known = ["level", "format", "output", "file_path", "date_format"];
             log.name_unknown(&known, &mut self.remarks);
-            self.unneeded.add(entry.place("log"), "global: log", unneeded::LOG);
+            self.unneeded.add(entry.place("log"), "log", unneeded::LOG);
         }
         let has_models = self.top.get("models").and_then(Value::as_array).is_some_and(|models| !models.is_empty());
         if entry.get("flux_api_url").is_some() && has_models {

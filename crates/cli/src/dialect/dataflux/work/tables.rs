@@ -112,13 +112,11 @@ impl Making<'_> {
     }
 
     fn file(&mut self, kind: &str, columns: &Columns) {
-        let Some(entry) = self.section(kind, &["input_path", "output_path"]) else {
+        let section = self.section(kind, &["input_path", "output_path"]);
+        let input = section.as_ref().and_then(|entry| entry.text("input_path", &mut self.remarks));
+        let (Some(entry), Some(input)) = (section, input) else {
             let message = format!("`{kind}: input_path:` is missing: it names the file with the rows");
-            return self.mistake(&["datasource"], message);
-        };
-        let Some(input) = entry.text("input_path", &mut self.remarks) else {
-            let message = format!("`{kind}: input_path:` is missing: it names the file with the rows");
-            return self.mistake(&[kind], message);
+            return self.mistake(&[if self.top.get(kind).is_some() { kind } else { "datasource" }], message);
         };
         let word = format_of(&input).unwrap_or(word_of(kind));
         for key in ["input_path", "output_path"] {

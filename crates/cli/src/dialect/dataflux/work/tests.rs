@@ -124,7 +124,7 @@ fn a_whole_file_becomes_a_pipeline_and_one_warning_names_what_has_no_use() {
         "max_shard_size",
         "max_workers",
         "tiktoken_model",
-        "global: log",
+        "log",
         "flux_api_url",
     ] {
         assert!(remark.message.contains(&format!("`{key}`")), "{key}: {}", remark.message);

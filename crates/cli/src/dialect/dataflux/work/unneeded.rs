@@ -6,8 +6,7 @@ pub(super) const STREAMS: &str = "records stream, so there are no shards";
 pub(super) const SAVING: &str = "every answer is kept the moment it is here";
 pub(super) const READER: &str = "tables are read and written in one way";
 pub(super) const CONNECTIONS: &str = "connections are opened as they are needed";
-pub(super) const LOG: &str =
-    "`tidemill gateway` follows it; a run speaks on standard error, `--progress json` for programs";
+pub(super) const LOG: &str = "`tidemill gateway` follows it, and a run speaks on standard error";
 pub(super) const IN_PROCESS: &str = "the models of the file are asked without a gateway";
 pub(super) const NEVER_READ: &str = "AI-DataFlux never read it either";
 pub(super) const ENCODING: &str = "tokens are counted with `o200k_base` or `cl100k_base`, by the model";
@@ -30,7 +29,7 @@ impl Unneeded {
 
     /// Returns each reason with its keys.
     pub(super) fn told(&self) -> Vec<String> {
-        self.by_reason.iter().map(|(why, keys)| format!("{} ({why})", keys.join(" "))).collect()
+        self.by_reason.iter().map(|(why, keys)| format!("{}: {why}", keys.join(" "))).collect()
     }
 
     /// Returns the one remark, at the first of the keys.
