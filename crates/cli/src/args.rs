@@ -89,12 +89,12 @@ pub(crate) struct State {
 
 /// The file that says what to do.
 #[derive(Debug, ClapArgs)]
+#[group(required = true, multiple = false)]
 pub(crate) struct PipelineFile {
     /// The pipeline file, or AI-DataFlux's `config.yaml`.
-    #[arg(required_unless_present = "config")]
     file: Option<PathBuf>,
     /// The same, as AI-DataFlux has it.
-    #[arg(short = 'c', long, value_name = "FILE", conflicts_with = "file")]
+    #[arg(short = 'c', long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
