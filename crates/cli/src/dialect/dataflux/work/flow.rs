@@ -52,8 +52,17 @@ impl Making<'_> {
         self.retries();
         let (lasts, window) = (number(self, "api_pause_duration"), number(self, "api_error_trigger_window"));
         self.pause(lasts, window);
+        let saved = number(self, "save_interval");
+        let kind = self.top.section("datasource").and_then(|entry| entry.text("type", &mut Vec::new()));
+        let is_file = kind.is_none_or(|kind| matches!(kind.as_str(), "excel" | "csv"));
+        if is_file {
+            // Whoever looks into the file while the run goes on finds in it what there is.
+            let every = span(saved.filter(|every| *every > 0.0).unwrap_or(300.0));
+            self.draft.set(&["steps", STEP, "flow", "save_every"], every, at("save_interval"));
+        } else if saved.is_some() {
+            self.unneeded.add(at("save_interval"), "save_interval", unneeded::SAVING);
+        }
         for (key, why) in [
-            ("save_interval", unneeded::SAVING),
             ("shard_size", unneeded::STREAMS),
             ("min_shard_size", unneeded::STREAMS),
             ("max_shard_size", unneeded::STREAMS),

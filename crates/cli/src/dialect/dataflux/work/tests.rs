@@ -1,5 +1,6 @@
 //! What their files come to.
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{Around, Work, is_one, pipeline};
@@ -106,7 +107,7 @@ fn a_whole_file_becomes_a_pipeline_and_one_warning_names_what_has_no_use() {
                 } },
                 "flow": {
                     "max_in_flight": 50, "retries": { "api": 5, "content": 2, "system": 1 },
-                    "pause": { "for": "1500ms", "window": "4500ms" },
+                    "pause": { "for": "1500ms", "window": "4500ms" }, "save_every": "120s",
                 },
             } },
             "estimate": { "mode": "both", "sample": 100, "encoding": "cl100k_base" },
@@ -118,7 +119,6 @@ fn a_whole_file_becomes_a_pipeline_and_one_warning_names_what_has_no_use() {
         "engine",
         "excel_reader",
         "excel_writer",
-        "save_interval",
         "shard_size",
         "min_shard_size",
         "max_shard_size",
@@ -347,5 +347,72 @@ fn modes_of_the_token_estimator_have_their_old_names_too() {
     {
         let work = with(json!({ "token_estimation": { "mode": theirs, "sample_size": -1 } }));
         assert_eq!(work.draft.tree()["estimate"], json!({ "mode": ours, "sample": "all" }), "{theirs}");
+    }
+}
+
+#[test]
+fn a_table_is_saved_as_often_as_it_was() {
+    assert_eq!(step(&with(json!({})))["flow"]["save_every"], "300s");
+    let sqlite = json!({ "db_path": "a.db", "table_name": "t" });
+    let concurrency = json!({ "type": "sqlite", "concurrency": { "save_interval": 10 } });
+    let work = with(json!({ "datasource": concurrency, "sqlite": sqlite }));
+    assert_eq!(step(&work)["flow"]["save_every"], Value::Null);
+    assert!(work.remarks[0].message.contains("`save_interval`"));
+}
+
+/// A value that somebody may have written by mistake.
+fn anything() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "[a-z{}%#/:.\\PC]{0,8}".prop_map(Value::from),
+        Just(json!([])),
+        Just(json!({})),
+        Just(json!([null, 1, "a", ["b"], { "c": 1 }])),
+        Just(json!({ "a": [1, null], "": "x", "b": { "c": {} } })),
+        prop::sample::select(vec!["csv", "excel", "yes", "{record_json}", "a.csv", "in", "-1", "1e400"])
+            .prop_map(Value::from),
+    ]
+}
+
+/// Puts a value in the place that `way` leads to.
+fn put(tree: &mut Value, way: &[usize], value: Value) {
+    let Some((turn, rest)) = way.split_first() else { return *tree = value };
+    match tree {
+        Value::Object(map) if !map.is_empty() => {
+            let n = map.len();
+            map.values_mut().nth(turn % n).into_iter().for_each(|inner| put(inner, rest, value.clone()));
+        }
+        Value::Array(items) if !items.is_empty() => {
+            let n = items.len();
+            put(&mut items[turn % n], rest, value);
+        }
+        _ => *tree = value,
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_translated_without_a_mistake_is_a_pipeline(
+        changes in prop::collection::vec((prop::collection::vec(0_usize..32, 1..5), anything()), 1..5),
+    ) {
+        let mut file = parsed(WHOLE);
+        changes.into_iter().for_each(|(way, value)| put(&mut file, &way, value));
+        let text = file.to_string();
+        let (_, document, _) = crate::config::read::<Value>("config.yaml".as_ref(), &text);
+        let profile = file.clone();
+        let work = made_with(&file, false, &move |_| Ok(json!({ "prompt": profile["prompt"] })));
+        if work.remarks.iter().any(|remark| remark.is_mistake) || work.draft.text().contains("postgres") {
+            return Ok(());
+        }
+        let made = document.made_into(&work.draft.tree(), &|path| work.draft.place(path));
+        let (pipeline, diagnostics) = crate::config::read_made::<crate::pipeline::Pipeline>(&made);
+        prop_assert!(pipeline.is_some(), "{diagnostics:?}\n{}", work.draft.text());
+        // What import prints is the same.
+        let (again, _, diagnostics) = crate::config::read::<Value>("pipeline.yaml".as_ref(), &work.draft.text());
+        prop_assert!(diagnostics.is_empty(), "{diagnostics:?}\n{}", work.draft.text());
+        prop_assert_eq!(again, Some(work.draft.tree()));
     }
 }
