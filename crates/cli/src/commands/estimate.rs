@@ -281,7 +281,7 @@ impl Counting<'_> {
             *self.estimate.skipped.entry(reason.word()).or_default() += 1;
             return Ok(());
         }
-        if self.counts.mode.counts_answers() && !self.known.settled.contains(&RecordKey { step, ..record.key }) {
+        if self.counts.mode.counts_answers() && !self.known.answered.contains(&RecordKey { step, ..record.key }) {
             let ready = self.ready;
             let routes = ready.pipeline.steps.0[usize::from(step)].1.routes();
             let tokenizer = self.tokenizer(routes.first().copied().unwrap_or_default());

@@ -290,6 +290,12 @@ fn answers_that_are_columns_already_are_counted() {
     let json: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{ran:?}"));
     assert_eq!(json["steps"][0]["output"]["counted"], 1, "{json}");
     assert_eq!(json["steps"][0]["input"]["counted"], 2, "{json}");
+    // The answers of a run that is over are in the table, and those of the next one that looked for more too.
+    run(&story, []).says(0, &["2 succeeded"]);
+    run(&story, []).says(0, &["3 skipped"]);
+    let ran = story.tidemill(["estimate", "config.yaml", "--mode", "out", "--json"]);
+    let json: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{ran:?}"));
+    assert_eq!(json["steps"][0]["output"]["counted"], 3, "{json}");
 }
 
 #[test]

@@ -27,8 +27,9 @@ pub(super) struct Step {
     /// Those of settled records, and how many they are.
     of_outcomes: Usage,
     n_outcomes: u64,
-    /// The answers of settled records.
+    /// The answers of settled records, and which records they are of.
     pub(super) answers: Answers,
+    pub(super) answered: SettledSet,
 }
 
 /// So many answers are compared one by one with what is counted here.
@@ -51,7 +52,10 @@ impl Known {
                     let encoding = ready.pipeline.estimate.encoding.map(|encoding| encoding.table());
                     let tokenizer = Tokenizer::of(outcome.meta.model.as_deref().unwrap_or_default(), encoding);
                     let step = known.steps.entry(outcome.key.step).or_default();
-                    step.answers.add(output.get(), counts.most(), tokenizer);
+                    // A record that was judged again counts once.
+                    if step.answered.insert(&outcome.key) {
+                        step.answers.add(output.get(), counts.most(), tokenizer);
+                    }
                 }
                 let Some(usage) = outcome.meta.usage else { return };
                 let step = known.steps.entry(outcome.key.step).or_default();
