@@ -305,3 +305,21 @@ fn only_a_file_of_theirs_is_imported() {
     story.tidemill(["import", "nowhere.yaml"]).says(2, &["cannot read"]);
     story.tidemill(["run"]).says(2, &[]);
 }
+
+#[test]
+fn mended_rules_of_a_profile_are_applied_to_answers_that_were_paid_for() {
+    let file = File {
+        more: "routing: { enabled: true, field: kind, subtasks: [{ match: even, profile: even.yaml }] }",
+        ..File::default()
+    };
+    let story = file.story(&rows(6), Script::default());
+    let profile =
+        |rules: &str| story.write("even.yaml", format!("validation: {{ field_rules: {{ label: {rules} }} }}\n"));
+    profile("[light, heavy]");
+    run(&story, []).says(0, &["6 succeeded"]);
+    // What is there is judged by the wider rules, and nothing is asked.
+    profile("[light, heavy, even]");
+    run(&story, ["--resume"]).says(2, &["only in how answers are judged: ", "by.cases.even.output"]);
+    story.tidemill(["reparse", "latest"]).says(0, &["6 succeeded"]);
+    assert_eq!(story.asked(), 6);
+}
