@@ -1,23 +1,17 @@
 //! The command line.
 
+mod before;
 mod data;
 
-use std::{
-    net::IpAddr,
-    path::{Path, PathBuf},
-};
+use std::{net::IpAddr, path::PathBuf};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use simulate::Span;
 
+pub(crate) use before::{Estimate, Import, PipelineFile};
 pub(crate) use data::{Convert, Data, Head, Stats, TableFile};
 
-use crate::{
-    language::Language,
-    pipeline::{TokenMode, TokenSample},
-    progress::Mode,
-    report::Format,
-};
+use crate::{language::Language, progress::Mode, report::Format};
 
 /// Takes a dataset and a fleet of AI models and finishes the job.
 ///
@@ -85,29 +79,6 @@ pub(crate) struct State {
     /// The folder for journals and manifests; users' outputs go elsewhere.
     #[arg(long, value_name = "DIR", default_value = ".tidemill")]
     pub(crate) state: PathBuf,
-}
-
-/// The file that says what to do.
-#[derive(Debug, ClapArgs)]
-#[group(required = true, multiple = false)]
-pub(crate) struct PipelineFile {
-    /// The pipeline file, or AI-DataFlux's `config.yaml`.
-    file: Option<PathBuf>,
-    /// The same, as AI-DataFlux has it.
-    #[arg(short = 'c', long, value_name = "FILE")]
-    config: Option<PathBuf>,
-}
-
-impl PipelineFile {
-    /// Names a file.
-    pub(crate) fn of(file: PathBuf) -> Self {
-        Self { file: Some(file), config: None }
-    }
-
-    /// Returns the file, in whichever way it was named.
-    pub(crate) fn path(&self) -> &Path {
-        self.file.as_deref().or(self.config.as_deref()).unwrap_or(Path::new(""))
-    }
 }
 
 #[derive(Debug, ClapArgs)]
@@ -199,39 +170,6 @@ pub(crate) struct Check {
     /// Print mistakes to standard output as JSON, one a line.
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct Import {
-    /// The file of the other tool.
-    pub(crate) file: PathBuf,
-}
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct Estimate {
-    #[command(flatten)]
-    pub(crate) file: PipelineFile,
-    /// Use this models file instead of the pipeline's.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) models: Option<PathBuf>,
-    /// Estimate the first N records of each source only.
-    #[arg(long, value_name = "N")]
-    pub(crate) limit: Option<u64>,
-    /// Count the prompts, the answers that are there, or both. As the pipeline says, else `in`, unless given.
-    #[arg(long, value_name = "WHAT")]
-    pub(crate) mode: Option<TokenMode>,
-    /// Count the first N records only, and reckon what all take; `all` or -1 counts every one. As the pipeline says unless
-    /// given.
-    #[arg(long, value_name = "N", allow_hyphen_values = true, conflicts_with = "limit")]
-    pub(crate) sample: Option<TokenSample>,
-    /// Reckon with answers of N tokens, where no run has answers yet.
-    #[arg(long, value_name = "N")]
-    pub(crate) answer_tokens: Option<u64>,
-    /// Print JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) state: State,
 }
 
 /// A run that exists, and how to work on it.
