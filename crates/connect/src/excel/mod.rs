@@ -24,6 +24,8 @@ mod copy;
 mod dates;
 mod fresh;
 mod head;
+#[cfg(test)]
+mod made_by;
 mod package;
 mod row;
 mod sink;
