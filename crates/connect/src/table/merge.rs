@@ -10,10 +10,10 @@ use serde_json::{Value, value::RawValue};
 
 use super::{
     FileSource, New, Pen, PenError,
-    base::{Base, Now},
     compose::STATUS,
     failures::{Told, push_failure},
     in_place::Published,
+    original::{Now, Original},
 };
 use crate::{
     Place,
@@ -36,7 +36,7 @@ pub(super) struct FileMerge {
     pub(super) saves: bool,
     /// What the output is made of, where that has to be read beside the records: to keep what the merge is not given, or
     /// because it is not what the records were read from.
-    pub(super) base: Option<Base>,
+    pub(super) original: Option<Original>,
     /// How the output, which is the source, is put in place.
     pub(super) in_place: Option<Published>,
     /// Whether how each record ended is written too.
@@ -61,10 +61,10 @@ impl FileMerge {
         if answer.is_none() && !self.keeps_all {
             return Ok(None);
         }
-        let now = match &mut self.base {
-            Some(base) => {
+        let now = match &mut self.original {
+            Some(original) => {
                 let (pen, output) = (&mut self.pen, &mut self.output);
-                base.reach(record, answer, &mut |passed| keep(&mut **pen, passed, output))?
+                original.reach(record, answer, &mut |passed| keep(&mut **pen, passed, output))?
             }
             None => Now::Same,
         };
@@ -114,9 +114,9 @@ impl FileMerge {
 
     /// Makes what was added durable, and visible.
     fn put_in_place(&mut self) -> Result<Vec<Artefact>, SinkError> {
-        if let Some(base) = &mut self.base {
+        if let Some(original) = &mut self.original {
             let (pen, output) = (&mut self.pen, &mut self.output);
-            base.rest(&mut |passed| keep(&mut **pen, passed, output))?;
+            original.rest(&mut |passed| keep(&mut **pen, passed, output))?;
         }
         let name = self.output.name().to_owned();
         self.pen.end(&mut self.output).map_err(|error| error.at(&name))?;

@@ -3,7 +3,6 @@
 //!
 //! A format says the rest in two traits: [`Format`] (how records stand in a part) and [`Layout`] (how they are written).
 
-mod base;
 mod compose;
 mod cut;
 mod failures;
@@ -12,6 +11,7 @@ mod in_place;
 mod inspect;
 mod live;
 mod merge;
+mod original;
 mod pen;
 mod read;
 mod sink;

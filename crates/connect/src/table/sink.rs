@@ -11,10 +11,10 @@ use serde_json::value::RawValue;
 
 use super::{
     Composer, FileSource, Layout, Naming,
-    base::Base,
     in_place::{InPlace, Standing, refuse_if_open},
     live::{self, Live},
     merge::FileMerge,
+    original::Original,
 };
 use crate::{
     Compression, Place,
@@ -250,8 +250,8 @@ impl Sink for FileSink {
         let mut aside = Aside::create(output, &self.run)?.stored(compression, encoding)?.to(stream.clone());
         let pen = self.layout.pen(&composer, &source, &mut aside).map_err(|error| error.at(&output.name))?;
         let is_read_beside = is_changed || (keeps_all && !self.layout.copies_the_rest());
-        let base = match is_read_beside {
-            true => Some(Base::begin(&source, is_changed.then(|| composer.clone()))?),
+        let original = match is_read_beside {
+            true => Some(Original::begin(&source, is_changed.then(|| composer.clone()))?),
             false => None,
         };
         let parts = self.source.parts().map_err(|error| SinkError::new(error.0))?;
@@ -264,7 +264,7 @@ impl Sink for FileSink {
             live: live.path.clone(),
             keeps_all,
             saves: keeps_all || self.layout.copies_the_rest(),
-            base,
+            original,
             in_place: published,
             has_status: composer.has_status(),
             rejected: Vec::new(),

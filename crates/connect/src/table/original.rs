@@ -14,7 +14,7 @@ use super::{Composer, FileSource, inspect::is_empty, read::Rows};
 const SHOWN: usize = 80;
 
 /// The records that an output is made of, read beside those that are merged.
-pub(super) struct Base {
+pub(super) struct Original {
     rows: Peekable<Rows>,
     /// What compares each record with what it was when it was worked on, where the file may have been changed since.
     guard: Option<Composer>,
@@ -34,7 +34,7 @@ pub(super) enum Now {
     Gone(String),
 }
 
-impl Base {
+impl Original {
     /// Begins with the first record of `source`. With a `guard` each one is compared with what it was.
     pub(super) fn begin(source: &FileSource, guard: Option<Composer>) -> Result<Self, SinkError> {
         let rows = source.rows().map_err(unreadable)?.peekable();
