@@ -1,4 +1,4 @@
-//! Sources and sinks as a pipeline file names them: exactly one format each.
+//! Sources and sinks as a pipeline file names them: exactly one format or database each.
 
 use std::path::Path;
 
@@ -18,6 +18,7 @@ use crate::{
     file::Stored,
     json::{self as array, ItemsFormat, ItemsLayout},
     jsonl::{self, LinesFormat, LinesLayout},
+    mysql, postgres, sqlite,
     table::{Naming, Settings, Storing},
 };
 
@@ -28,7 +29,7 @@ const STANDARD: &str = "-";
 /// file without line ends (an archive, a disk image) is not read into memory.
 pub(crate) const LONGEST: ByteSize = ByteSize(1 << 30);
 
-/// Where records are read: files of one format.
+/// Where records are read: files of one format, or a table of a database.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(rename = "SourceTable")]
@@ -43,9 +44,15 @@ pub enum SourceConfig {
     Json(array::SourceConfig),
     /// An Excel workbook: one row of a sheet a record.
     Excel(excel::SourceConfig),
+    /// A table of a SQLite file: one row a record.
+    Sqlite(sqlite::SourceConfig),
+    /// A table of a MySQL or `MariaDB` database: one row a record.
+    Mysql(mysql::SourceConfig),
+    /// A table of a PostgreSQL database: one row a record.
+    Postgres(postgres::SourceConfig),
 }
 
-/// Where outcomes are written: a file of one format.
+/// Where outcomes are written: a file of one format, or a table of a database.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(rename = "SinkTable")]
@@ -60,6 +67,12 @@ pub enum SinkConfig {
     Json(array::SinkConfig),
     /// An Excel workbook: the one that was read, with the new fields in columns of its sheet; or a new one.
     Excel(excel::SinkConfig),
+    /// A table of a SQLite file: the one that was read, row by row, or another one.
+    Sqlite(sqlite::SinkConfig),
+    /// A table of a MySQL or `MariaDB` database: the one that was read, row by row, or another one.
+    Mysql(mysql::SinkConfig),
+    /// A table of a PostgreSQL database: the one that was read, row by row, or another one.
+    Postgres(postgres::SinkConfig),
 }
 
 /// Something that only the values of several options tell to be wrong: the option, and what it is.
@@ -81,6 +94,9 @@ macro_rules! each {
             Self::Tsv($options) => $value,
             Self::Json($options) => $value,
             Self::Excel($options) => $value,
+            Self::Sqlite($options) => $value,
+            Self::Mysql($options) => $value,
+            Self::Postgres($options) => $value,
         }
     };
     ($config:expr, $options:ident => $value:expr, else $other:expr) => {
@@ -89,7 +105,7 @@ macro_rules! each {
             Self::Csv($options) => $value,
             Self::Tsv($options) => $value,
             Self::Json($options) => $value,
-            Self::Excel(_) => $other,
+            Self::Excel(_) | Self::Sqlite(_) | Self::Mysql(_) | Self::Postgres(_) => $other,
         }
     };
 }
@@ -104,13 +120,26 @@ impl SourceConfig {
             Self::Tsv(_) => "tsv",
             Self::Json(_) => "json",
             Self::Excel(_) => "excel",
+            Self::Sqlite(_) => "sqlite",
+            Self::Mysql(_) => "mysql",
+            Self::Postgres(_) => "postgres",
         }
     }
 
-    /// Returns the path as written, which may be a pattern or `-`.
+    /// Returns the path as written, which may be a pattern or `-`. A server's table has none.
     #[must_use]
     pub fn path(&self) -> &Path {
-        each!(self, options => &options.path)
+        match self {
+            Self::Excel(options) => &options.path,
+            Self::Sqlite(options) => &options.path,
+            files => each!(files, options => &options.path, else Path::new("")),
+        }
+    }
+
+    /// Returns whether it is a table of a database.
+    #[must_use]
+    pub fn is_database(&self) -> bool {
+        matches!(self, Self::Sqlite(_) | Self::Mysql(_) | Self::Postgres(_))
     }
 
     /// Returns whether records are read from standard input.
@@ -122,7 +151,10 @@ impl SourceConfig {
     /// Returns the field that names each record.
     #[must_use]
     pub fn key(&self) -> Option<&str> {
-        each!(self, options => options.key.as_deref())
+        match self {
+            Self::Excel(options) => options.key.as_deref(),
+            files => each!(files, options => options.key.as_deref(), else None),
+        }
     }
 
     /// Returns the options that decide which records there are and what they hold, by name; `null` where unset.
@@ -137,6 +169,16 @@ impl SourceConfig {
                 identity.extend([("sheet", json!(sheet)), ("header_row", json!(header_row)), ("text", json!(text))]);
             }
             Self::Jsonl(_) | Self::Json(_) => {}
+            Self::Sqlite(sqlite::SourceConfig { table, key, .. }) => {
+                identity.extend([("table", json!(table)), ("key", json!(key))]);
+            }
+            Self::Mysql(mysql::SourceConfig { url, table, key, .. }) => {
+                identity.extend([("url", json!(url)), ("table", json!(table)), ("key", json!(key))]);
+            }
+            Self::Postgres(postgres::SourceConfig { url, table, schema, key, .. }) => {
+                identity.extend([("url", json!(url)), ("table", json!(table)), ("key", json!(key))]);
+                identity.push(("schema", json!(schema)));
+            }
             Self::Csv(csv::SourceConfig { delimiter, quote, header, .. }) => {
                 identity.extend([("delimiter", json!(delimiter)), ("quote", json!(quote)), ("header", json!(header))]);
             }
@@ -154,6 +196,7 @@ impl SourceConfig {
         let mut mistakes: Vec<Mistake> = wrong_label(encoding).into_iter().collect();
         match self {
             Self::Jsonl(_) | Self::Json(_) => {}
+            Self::Sqlite(_) | Self::Mysql(_) | Self::Postgres(_) => mistakes.extend(self.wrong_address()),
             Self::Excel(excel::SourceConfig { sheet, header_row, .. }) => {
                 let of_nothing = |option| Mistake { option, message: "it counts from 1".to_owned() };
                 mistakes.extend((*header_row == Some(0)).then(|| of_nothing("header_row")));
@@ -181,6 +224,7 @@ impl SourceConfig {
             Self::Tsv(options) => options.max_record,
             Self::Json(options) => options.max_record,
             Self::Excel(options) => options.max_record,
+            Self::Sqlite(_) | Self::Mysql(_) | Self::Postgres(_) => return Err(no_file()),
         };
         let settings = Settings {
             key: self.key().map(str::to_owned),
@@ -202,6 +246,7 @@ impl SourceConfig {
                 let format = rows(delimiter.map(|one| one.0), *quote, *header);
                 FileSource::new(format, settings, place, step, answers)
             }
+            Self::Sqlite(_) | Self::Mysql(_) | Self::Postgres(_) => return Err(no_file()),
             Self::Tsv(csv::TsvSourceConfig { quote, header, .. }) => {
                 FileSource::new(rows(Some(b'\t'), *quote, *header), settings, place, step, answers)
             }
@@ -219,13 +264,19 @@ impl SinkConfig {
             Self::Tsv(_) => "tsv",
             Self::Json(_) => "json",
             Self::Excel(_) => "excel",
+            Self::Sqlite(_) => "sqlite",
+            Self::Mysql(_) => "mysql",
+            Self::Postgres(_) => "postgres",
         }
     }
 
-    /// Returns the path as written, which may be `-`.
+    /// Returns the path as written, which may be `-`. A table of a database has none.
     #[must_use]
     pub fn path(&self) -> &Path {
-        each!(self, options => &options.path)
+        match self {
+            Self::Excel(options) => &options.path,
+            files => each!(files, options => &options.path, else Path::new("")),
+        }
     }
 
     /// Returns the path of the failures file as written.
@@ -264,6 +315,9 @@ impl SinkConfig {
             Self::Csv(options) => options.status.as_deref(),
             Self::Tsv(options) => options.status.as_deref(),
             Self::Excel(options) => options.status.as_deref(),
+            Self::Sqlite(options) => options.status.as_deref(),
+            Self::Mysql(options) => options.status.as_deref(),
+            Self::Postgres(options) => options.status.as_deref(),
             Self::Jsonl(_) | Self::Json(_) => None,
         }
     }
@@ -274,7 +328,7 @@ impl SinkConfig {
         let rows = match self {
             Self::Csv(options) => options.rows,
             Self::Tsv(options) => options.rows,
-            Self::Jsonl(_) | Self::Json(_) | Self::Excel(_) => csv::WhichRows::Succeeded,
+            _ => csv::WhichRows::Succeeded,
         };
         rows == csv::WhichRows::All || self.status().is_some()
     }
@@ -285,7 +339,7 @@ impl SinkConfig {
         let encoding = each!(self, options => options.encoding.as_ref(), else None);
         let mut mistakes: Vec<Mistake> = wrong_label(encoding).into_iter().collect();
         let bom = match self {
-            Self::Jsonl(_) | Self::Json(_) => None,
+            Self::Jsonl(_) | Self::Json(_) | Self::Sqlite(_) | Self::Mysql(_) | Self::Postgres(_) => None,
             Self::Excel(excel::SinkConfig { rows_per_file, .. }) => {
                 let message = || "a sheet has room for 1 to 1048575 rows behind the names of its columns".to_owned();
                 let is_wrong = rows_per_file.is_some_and(|n| !(1..=1_048_575).contains(&n));
@@ -343,6 +397,7 @@ impl SinkConfig {
                 let layout = SheetLayout { rows_per_file: *rows_per_file };
                 FileSink::new(layout, storing, &naming, places, fields, run, source)
             }
+            Self::Sqlite(_) | Self::Mysql(_) | Self::Postgres(_) => Err(SinkError::new(no_file().0)),
             Self::Csv(csv::SinkConfig { delimiter, quote, bom, .. }) => {
                 let layout = rows(delimiter.map(|one| one.0), *quote, *bom);
                 FileSink::new(layout, storing, &naming, places, fields, run, source)
@@ -353,13 +408,18 @@ impl SinkConfig {
         }
     }
 
-    fn naming(&self) -> Naming {
+    pub(crate) fn naming(&self) -> Naming {
         each!(self, options => Naming {
             overwrite: options.overwrite,
             columns: options.columns.clone(),
             status: self.status().map(str::to_owned),
         })
     }
+}
+
+/// Told to whoever takes a table of a database for files.
+fn no_file() -> SourceError {
+    SourceError("a table of a database is no file".to_owned())
 }
 
 fn wrong_label(label: Option<&Label>) -> Option<Mistake> {

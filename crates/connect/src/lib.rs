@@ -37,7 +37,11 @@ pub mod excel;
 mod file;
 pub mod json;
 pub mod jsonl;
+pub mod mysql;
+pub mod postgres;
 mod size;
+mod sql;
+pub mod sqlite;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -45,4 +49,5 @@ mod tests;
 pub use config::{Mistake, SinkConfig, SourceConfig};
 pub use file::{Compression, Label, Place, Stream, is_same_path, spool};
 pub use size::ByteSize;
+pub use sql::{Access, Password, Resolver, SqlSink, SqlSinkSettings, SqlSource, SqlSourceSettings, Tls, Wanted};
 pub use table::{AnswerColumns, FileSink, FileSource, InPlace, SinkPlaces, Taken, is_as_left};

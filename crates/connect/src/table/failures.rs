@@ -9,18 +9,18 @@ use serde_json::Value;
 const SHOWN: usize = 2_000;
 
 /// A record that did not succeed.
-pub(super) struct Told<'a> {
-    pub(super) record: &'a Record,
-    pub(super) outcome: &'a Outcome,
-    pub(super) end: &'a End,
+pub(crate) struct Told<'a> {
+    pub(crate) record: &'a Record,
+    pub(crate) outcome: &'a Outcome,
+    pub(crate) end: &'a End,
     /// The part that it stands in, where there are several.
-    pub(super) file: Option<&'a str>,
+    pub(crate) file: Option<&'a str>,
     /// How its place is called.
-    pub(super) noun: &'a str,
+    pub(crate) noun: &'a str,
 }
 
 /// Appends the line of a record that did not succeed.
-pub(super) fn push_failure(told: &Told<'_>, out: &mut Vec<u8>) {
+pub(crate) fn push_failure(told: &Told<'_>, out: &mut Vec<u8>) {
     let Told { record, outcome, end, file, noun } = told;
     let (status, kind, message) = match end {
         End::Succeeded => ("succeeded", "succeeded", Cow::Borrowed("")),

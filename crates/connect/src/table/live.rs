@@ -37,8 +37,7 @@ impl Live {
     /// may have left half of one.
     pub(super) fn open(place: Place, is_new: bool) -> io::Result<Self> {
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(is_new).open(&place.path)?;
-        let length = file.metadata()?.len();
-        let length = last_line_end(&mut file, length)?;
+        let length = last_line_end(&mut file)?;
         file.set_len(length)?;
         file.seek(SeekFrom::Start(length))?;
         Ok(Self { place, file: BufWriter::with_capacity(1 << 16, file), length, index: None })
@@ -129,10 +128,10 @@ fn index_of(reader: &mut BufReader<File>, length: u64) -> io::Result<Vec<(Mark, 
     Ok(index)
 }
 
-/// Returns the offset behind the last line end of a file of `length` bytes.
-fn last_line_end(file: &mut File, length: u64) -> io::Result<u64> {
+/// Returns the offset behind the last line end of a file.
+pub(crate) fn last_line_end(file: &mut File) -> io::Result<u64> {
     const STEP: u64 = 1 << 16;
-    let mut to = length;
+    let mut to = file.metadata()?.len();
     while to > 0 {
         let from = to.saturating_sub(STEP);
         let mut bytes = Vec::new();

@@ -22,10 +22,12 @@ mod tests;
 
 pub(crate) use compose::{Composer, Naming};
 pub(crate) use cut::{About, Found, Last, Shape, Splitter, Words};
+pub(crate) use failures::{Told, push_failure};
 pub(crate) use format::{Format, Started};
 pub use in_place::{InPlace, is_as_left};
 pub(crate) use inspect::as_text;
 pub use inspect::{AnswerColumns, Taken};
+pub(crate) use live::last_line_end;
 pub(crate) use pen::{Layout, New, Pen, PenError};
 pub(crate) use sink::Storing;
 pub use sink::{FileSink, SinkPlaces};

@@ -105,7 +105,7 @@ impl From<ComposeError> for PenError {
 
 impl PenError {
     /// Returns the error of a sink, with the `place` of the record that it is about.
-    pub(super) fn at(self, place: &str) -> SinkError {
+    pub(crate) fn at(self, place: &str) -> SinkError {
         match self {
             Self::Sink(error) => error,
             Self::Record(what) | Self::Rejected(what) => SinkError::new(format!("{place}: {what}")),
