@@ -121,6 +121,9 @@ pub(crate) struct Run {
     /// Ask again for records whose answers in the journal are damaged. They are paid for twice.
     #[arg(long)]
     pub(crate) reask_damaged: bool,
+    /// Make the columns that answers go to, or the whole table, where a database lacks them.
+    #[arg(long)]
+    pub(crate) create_columns: bool,
     /// Print the account to standard output as JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -152,6 +155,7 @@ impl Run {
             preview: false,
             seed: None,
             reask_damaged: false,
+            create_columns: false,
             json: false,
             progress: Mode::Auto,
             progress_file: None,

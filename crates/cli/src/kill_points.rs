@@ -155,12 +155,12 @@ impl Sink for TrapSink {
         self.inner.project(settled)
     }
 
-    fn restore(&mut self, record: &Record) -> Result<Option<Box<RawValue>>, SinkError> {
-        self.inner.restore(record)
-    }
-
     fn held_back(&self) -> Option<String> {
         self.inner.held_back()
+    }
+
+    fn restore(&mut self, record: &Record) -> Result<Option<Box<RawValue>>, SinkError> {
+        self.inner.restore(record)
     }
 
     fn merge(&mut self) -> Result<Box<dyn Merge>, SinkError> {

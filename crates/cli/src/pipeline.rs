@@ -6,6 +6,7 @@ mod estimate;
 mod kinds;
 mod places;
 mod routes;
+mod tables;
 
 use std::{borrow::Cow, fmt, path::PathBuf};
 
@@ -27,6 +28,7 @@ pub(crate) use check::{Places, Ready, Wish, check, check_for, import, models_fil
 pub(crate) use estimate::{EstimateConfig, TokenMode, TokenSample};
 pub(crate) use places::Named;
 pub(crate) use routes::models_of;
+pub(crate) use tables::{Reader, Written};
 
 /// A pipeline: one or more steps, each from a source through work to a sink.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]

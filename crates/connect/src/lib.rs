@@ -35,6 +35,7 @@ mod config;
 pub mod csv;
 pub mod excel;
 mod file;
+mod input;
 pub mod json;
 pub mod jsonl;
 pub mod mysql;
@@ -48,6 +49,7 @@ mod tests;
 
 pub use config::{Mistake, SinkConfig, SourceConfig};
 pub use file::{Compression, Label, Place, Stream, is_same_path, spool};
+pub use input::Input;
 pub use size::ByteSize;
-pub use sql::{Access, Password, Resolver, SqlSink, SqlSinkSettings, SqlSource, SqlSourceSettings, Tls, Wanted};
+pub use sql::{Access, Password, Resolver, SqlSink, SqlSinkSettings, SqlSource, SqlSourceSettings, Tls, Unreached, Wanted};
 pub use table::{AnswerColumns, FileSink, FileSource, InPlace, SinkPlaces, Taken, is_as_left};

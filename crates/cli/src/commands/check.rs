@@ -32,7 +32,7 @@ pub(super) fn run(args: &Check) -> anyhow::Result<Exit> {
 /// Tells every mistake in a pipeline, and what it comes to.
 pub(super) fn validate(args: &Run) -> anyhow::Result<Exit> {
     let file = args.file.path();
-    let wish = Wish { errors_again: args.errors_again };
+    let wish = Wish { errors_again: args.errors_again, creates: false };
     let checked = pipeline::check_for(file, args.models.as_deref(), wish)?;
     tell(&checked.diagnostics);
     let Some(ready) = checked.ready else { return Ok(Exit::Configuration) };

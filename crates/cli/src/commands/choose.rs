@@ -115,6 +115,9 @@ fn is_over(ready: &Ready, folder: &RunFolder, manifest: &Manifest) -> anyhow::Re
     }
     let named = ready.named();
     for (name, step) in &ready.pipeline.steps.0 {
+        if step.is_table_in_place() && step.source.pending.is_some() {
+            return Ok(true);
+        }
         let Some(kept) = named.kept(step, folder.path(), name) else { continue };
         let target = named.place(step.sink.path());
         let in_place = named.in_place(folder.path(), name);

@@ -43,7 +43,7 @@ pub(super) fn start(args: &Run, before: &Before) -> anyhow::Result<Exit> {
     if args.progress == Mode::Json {
         talk::in_json();
     }
-    let wish = Wish { errors_again: args.errors_again };
+    let wish = Wish { errors_again: args.errors_again, creates: args.create_columns };
     let checked = pipeline::check_for(args.file.path(), args.models.as_deref(), wish)?;
     super::check::tell(&checked.diagnostics);
     let Some(ready) = checked.ready else { return Ok(Exit::Configuration) };
@@ -161,6 +161,7 @@ impl Working<'_> {
                 folder: &folder,
                 limit: self.args.limit,
                 seed: self.clock.now().0,
+                creates: self.args.create_columns,
             };
             let n_settled = self.recovered.settled.n_settled(parts.number);
             let source = step::source(&parts)?;

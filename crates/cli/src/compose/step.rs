@@ -3,16 +3,16 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use connect::{FileSource, Place};
+use connect::{Input, Place};
 use domain::{
     StepNumber,
-    ports::{KeyTable, ModelClient, RequestTable, Sink},
+    ports::{KeyTable, ModelClient, RequestTable, Sink, SinkError, SourceError},
 };
 use engine::{Backoff, Budgets, Flow, Pause, Step, Until};
 use store::{LocalDisk, Requests, RunFolder, UserKeys};
 
 use super::{environment, work};
-use crate::pipeline::{FlowConfig, Ready, StepConfig};
+use crate::pipeline::{FlowConfig, Named, Reader, Ready, StepConfig, Written};
 
 /// What a step is composed from.
 pub(crate) struct Parts<'a> {
@@ -23,13 +23,15 @@ pub(crate) struct Parts<'a> {
     pub(crate) folder: &'a RunFolder,
     pub(crate) limit: Option<u64>,
     pub(crate) seed: u64,
+    /// Whether columns that a table lacks are made.
+    pub(crate) creates: bool,
 }
 
 /// Makes the source of a step, for comparing it with what it was.
 ///
 /// # Errors
 /// Where standard input cannot be kept.
-pub(crate) fn source(parts: &Parts<'_>) -> anyhow::Result<Arc<FileSource>> {
+pub(crate) fn source(parts: &Parts<'_>) -> anyhow::Result<Arc<Input>> {
     let (table, named, folder) = (&parts.step.source.table, parts.ready.named(), parts.folder.path());
     if let Some(kept) = named.kept(parts.step, folder, parts.name) {
         if !kept.path.exists() {
@@ -38,30 +40,38 @@ pub(crate) fn source(parts: &Parts<'_>) -> anyhow::Result<Arc<FileSource>> {
                 .with_context(|| format!("cannot read `{}`; the answers are to go into it", from.name))?;
             connect::spool(&mut file, &kept)?;
         }
-        return at(kept, parts.number, parts.step);
+        return at(&named, parts.number, parts.step, kept, None);
     }
     let place = named.source(table, folder, parts.name);
     // It can be read once, and a run reads its source more often: what came in first is what the run is about.
     if table.is_standard_input() && !place.path.exists() {
         connect::spool(&mut std::io::stdin().lock(), &place)?;
     }
-    at(place, parts.number, parts.step)
+    let run = parts.folder.id();
+    at(&named, parts.number, parts.step, place, Some(Reader { folder, run: &run }))
 }
 
 /// As [`source`], where there is no run.
 ///
 /// # Errors
 /// Where records are read from standard input, which would be lost for the run.
-pub(crate) fn source_of(ready: &Ready, number: StepNumber, step: &StepConfig) -> anyhow::Result<Arc<FileSource>> {
+pub(crate) fn source_of(ready: &Ready, number: StepNumber, step: &StepConfig) -> anyhow::Result<Arc<Input>> {
     let table = &step.source.table;
     if table.is_standard_input() {
         anyhow::bail!("standard input can be read once; save it in a file, and name that in `source:`");
     }
-    at(ready.place(table.path()), number, step)
+    at(&ready.named(), number, step, ready.place(table.path()), None)
 }
 
-fn at(place: Place, number: StepNumber, step: &StepConfig) -> anyhow::Result<Arc<FileSource>> {
-    Ok(Arc::new(step.source.table.source(place, number, step.answers())?))
+fn at(
+    named: &Named<'_>,
+    number: StepNumber,
+    step: &StepConfig,
+    place: Place,
+    reader: Option<Reader<'_>>,
+) -> anyhow::Result<Arc<Input>> {
+    let input = named.input(step, number, place, reader);
+    Ok(Arc::new(input.map_err(|mistake| SourceError(mistake.message))?))
 }
 
 /// Makes a step around its source, which was compared with what it was: the length that it had then is how far it is
@@ -72,13 +82,20 @@ fn at(place: Place, number: StepNumber, step: &StepConfig) -> anyhow::Result<Arc
 /// be opened.
 pub(crate) fn compose(
     parts: &Parts<'_>,
-    source: Arc<FileSource>,
+    source: Arc<Input>,
     models: Arc<dyn ModelClient>,
 ) -> anyhow::Result<Step> {
-    let Parts { ready, number, name, step, folder, limit, seed } = parts;
+    let Parts { ready, number, name, step, folder, limit, seed, creates } = parts;
     let work = work::work(ready, step, models)?;
-    let places = ready.named().sink(step, folder.path(), name);
-    let sink: Box<dyn Sink> = Box::new(step.sink.sink(places, &work.new_fields, &folder.id(), &source)?);
+    let sink: Box<dyn Sink> = if step.sink.is_database() {
+        let run = folder.id();
+        let written = Written { input: &source, folder: folder.path(), run: &run, number: *number, creates: *creates };
+        let sink = ready.named().table_sink(step, &written);
+        Box::new(sink.map_err(|mistake| SinkError::new(mistake.message))?)
+    } else {
+        let places = ready.named().sink(step, folder.path(), name);
+        Box::new(step.sink.sink(places, &work.new_fields, &folder.id(), source.files())?)
+    };
     #[cfg(debug_assertions)]
     let sink = crate::kill_points::sink(sink);
     let keys = match step.source.table.key() {

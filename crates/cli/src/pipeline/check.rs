@@ -11,11 +11,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use connect::{FileSource, Place, SourceConfig};
+use connect::{Input, Mistake, Place, SourceConfig};
 use domain::{Record, SkipReason, ports::Source as _};
 use gateway::ModelsFile;
 
-use super::{BudgetConfig, Named, Pending, Pipeline, StepConfig};
+use super::{BudgetConfig, Named, Pending, Pipeline, StepConfig, Written};
 use crate::config::{self, Diagnostic, Document, Severity};
 
 #[cfg(test)]
@@ -64,6 +64,8 @@ pub(crate) fn check(file: &Path, models: Option<&Path>) -> anyhow::Result<Checke
 pub(crate) struct Wish {
     /// To work again on rows that AI-DataFlux gave up, with `ERROR: ` in their answer columns.
     pub(crate) errors_again: bool,
+    /// To make the columns that a table lacks.
+    pub(crate) creates: bool,
 }
 
 impl Wish {
@@ -111,10 +113,7 @@ pub(crate) fn check_for(file: &Path, models: Option<&Path>, wish: Wish) -> anyho
     };
 
     for (_, step) in &mut pipeline.steps.0 {
-        // What is pending has nothing that could be lost.
-        if step.source.pending.is_some() {
-            step.sink.overwrite();
-        }
+        step.complete();
     }
     let models_path = match (models, &pipeline.models) {
         (Some(path), _) => Some(path.to_owned()),
@@ -149,7 +148,7 @@ pub(crate) fn check_for(file: &Path, models: Option<&Path>, wish: Wish) -> anyho
         is_new
     });
     let named = Named { file: &absolute, name: &pipeline.name };
-    let mut whole = Whole { document: &document, named, diagnostics, outputs: BTreeMap::new(), environment: None };
+    let mut whole = Whole { document: &document, named, diagnostics, outputs: BTreeMap::new(), environment: None, creates: wish.creates };
     for path in slips::lonely_enums(&document.to_json()) {
         let keys: Vec<&str> = path.iter().map(String::as_str).collect();
         let message = "`enum` allows one value only: every answer would be the same";
@@ -205,6 +204,8 @@ struct Whole<'a> {
     outputs: BTreeMap<PathBuf, String>,
     /// What is nobody's mistake and stands in the way all the same.
     environment: Option<String>,
+    /// Whether columns that a table lacks are made.
+    creates: bool,
 }
 
 impl Whole<'_> {
@@ -229,9 +230,9 @@ impl Whole<'_> {
         };
         let report = (!pipeline.finish.report.is_empty()).then(|| output.beside(".report.json"));
         for (name, step) in &pipeline.steps.0 {
-            let Some((source, _)) = self.source(name, step) else { continue };
+            let Ok((source, _)) = self.source(name, step) else { continue };
             for place in [Some(&account), report.as_ref()].into_iter().flatten() {
-                if let Some(message) = source.would_read("file", place) {
+                if let Some(message) = source.files().would_read("file", place) {
                     self.error(keys, message);
                 }
             }
@@ -280,16 +281,32 @@ impl Whole<'_> {
             self.error(&[&keys[..], &[mistake.option]].concat(), mistake.message.clone());
         }
         let output = self.named.output(sink);
-        if let Some(other) = self.outputs.insert(output.path, name.to_owned()) {
+        if !sink.is_database()
+            && let Some(other) = self.outputs.insert(output.path, name.to_owned()) {
             let message = format!("step `{other}` writes `{}` already", sink.path().display());
             self.error(&[&to[..], &["path"]].concat(), message);
         }
-        let Some(input) = self.source(name, step).filter(|_| wrong_sink.is_empty()) else { return };
+        if !wrong_source.is_empty() || !wrong_sink.is_empty() {
+            return;
+        }
+        let input = match self.source(name, step) {
+            Ok(input) => input,
+            Err(Mistake { option, message }) => return self.error(&[&from[..], &[option]].concat(), message),
+        };
         // The file may be the output of an earlier step: then it comes into being during the run. Standard input is read
         // when the run begins.
         let is_made_here = self.outputs.iter().any(|(path, by)| *path == input.1.path && by != name);
         let is_there = !is_made_here && !source.is_standard_input();
-        if is_there && let Err(error) = input.0.fingerprint() {
+        if let Some(table) = input.0.table() {
+            match table.reach() {
+                Ok(()) => {}
+                // That it cannot be reached now is no mistake in the file.
+                Err(error) if error.is_away => {
+                    self.environment.get_or_insert(error.message);
+                }
+                Err(error) => self.error(&[&from[..], &["table"]].concat(), error.message),
+            }
+        } else if is_there && let Err(error) = input.0.fingerprint() {
             let is_of_windows = error.0.contains('\\');
             self.error(&[&from[..], &["path"]].concat(), error.0);
             if let Some(diagnostic) = self.diagnostics.pop_if(|_| is_of_windows) {
@@ -305,7 +322,10 @@ impl Whole<'_> {
                 self.error(&[&to[..], &["path"]].concat(), message);
             }
         }
-        match sink.sink(places, fields, "check", &input.0) {
+        if sink.is_database() {
+            return self.check_written(name, step, &input.0);
+        }
+        match sink.sink(places, fields, "check", input.0.files()) {
             Ok(_) if is_made_here => {}
             Ok(sink) => match sink.check() {
                 Ok(()) => {}
@@ -334,6 +354,7 @@ impl Whole<'_> {
             );
             self.error(&[&keys[..], &["path"]].concat(), message);
         }
+        let is_in_place = is_in_place || step.is_table_in_place();
         if (is_in_place || sink.keeps_all()) && step.work.samples() > 1 {
             let message = "every record of the source stands in the output once, and each is asked about several times; \
                            write the answers to another file, without `rows: all` and `status`";
@@ -341,11 +362,27 @@ impl Whole<'_> {
         }
     }
 
-    /// Returns the source of a step with its place, if there is no mistake among its options.
-    fn source(&self, name: &str, step: &StepConfig) -> Option<(FileSource, Place)> {
+    /// Returns the source of a step with its place.
+    fn source(&self, name: &str, step: &StepConfig) -> Result<(Input, Place), Mistake> {
         let place = self.named.source(&step.source.table, &self.folder(), name);
-        let source = step.source.table.source(place.clone(), 0, step.answers()).ok()?;
-        Some((source, place))
+        let source = self.named.input(step, 0, place.clone(), None)?;
+        Ok((source, place))
+    }
+
+    /// A table that is written is there, and has the columns.
+    fn check_written(&mut self, name: &str, step: &StepConfig, input: &Input) {
+        let keys = ["steps", name, "sink", step.sink.word()];
+        let parts = Written { input, folder: &self.folder(), run: "check", number: 0, creates: self.creates };
+        match self.named.table_sink(step, &parts) {
+            Err(Mistake { option, message }) => self.error(&[&keys[..], &[option]].concat(), message),
+            Ok(sink) => match sink.check() {
+                Ok(()) => {}
+                Err(error) if error.is_environment => {
+                    self.environment.get_or_insert(error.message);
+                }
+                Err(error) => self.error(&[&keys[..], &["table"]].concat(), error.message),
+            },
+        }
     }
 
     /// There is no run yet, so that what a run's folder would hold is looked for beside the pipeline file.
@@ -355,8 +392,10 @@ impl Whole<'_> {
 
     fn try_first_record(&mut self, name: &str, step: &StepConfig) {
         // Standard input is not touched before the run.
-        let source = self.source(name, step).filter(|_| !step.source.table.is_standard_input());
-        let Some((source, input)) = source else { return };
+        if step.source.table.is_standard_input() {
+            return;
+        }
+        let Ok((source, input)) = self.source(name, step) else { return };
         if let SourceConfig::Jsonl(lines) = &step.source.table
             && lines.encoding.is_none()
             && let Some((what, help)) = slips::of_lines(&input.path)

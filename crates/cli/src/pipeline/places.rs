@@ -35,7 +35,8 @@ impl Named<'_> {
     /// Returns whether a step writes its answers into the file that it reads.
     pub(crate) fn is_in_place(&self, step: &StepConfig) -> bool {
         let (source, sink) = (&step.source.table, &step.sink);
-        let are_files = !source.is_standard_input() && !sink.is_standard_output();
+        let is_database = source.is_database() || sink.is_database();
+        let are_files = !is_database && !source.is_standard_input() && !sink.is_standard_output();
         are_files && connect::is_same_path(&self.place(source.path()).path, &self.place(sink.path()).path)
     }
 
@@ -74,10 +75,10 @@ impl Named<'_> {
         }
     }
 
-    /// Returns the file beside which lies what belongs to an output: its own, or for standard output one of the
-    /// pipeline's name beside the pipeline file.
+    /// Returns the file beside which lies what belongs to an output: its own, or for standard output and for
+    /// tables of databases one of the pipeline's name beside the pipeline file.
     pub(crate) fn output(&self, config: &SinkConfig) -> Place {
-        if config.is_standard_output() {
+        if config.is_standard_output() || config.is_database() {
             return self.place(&PathBuf::from(format!("{}.{}", self.name, config.word())));
         }
         self.place(config.path())

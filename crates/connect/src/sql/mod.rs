@@ -38,5 +38,5 @@ pub(crate) use cells::hex;
 pub use config::Resolver;
 pub(crate) use database::{Cell, Column, Database, DatabaseError, Flavor, Kind, TableName, Trouble, Value};
 pub use sink::{SqlSink, SqlSinkSettings};
-pub use source::{SqlSource, SqlSourceSettings};
+pub use source::{SqlSource, SqlSourceSettings, Unreached};
 pub use table::Wanted;

@@ -85,6 +85,9 @@ impl SqlSink {
     pub fn check(&self) -> Result<(), SinkError> {
         let settled = self.settings.failures.with_folders();
         check_target(&settled)?;
+        if self.settings.creates {
+            return Ok(());
+        }
         self.writer().look(Touch::Look).map_err(Into::into)
     }
 

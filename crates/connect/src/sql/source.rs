@@ -32,6 +32,15 @@ pub struct SqlSourceSettings {
     pub answers: AnswerColumns,
 }
 
+/// Why a table cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreached {
+    /// For people.
+    pub message: String,
+    /// Whether it may pass by itself: nothing of what the pipeline says is wrong.
+    pub is_away: bool,
+}
+
 /// A table as a source: rows are taken once, kept in a spool, and read from there as often as need be.
 #[derive(Clone)]
 pub struct SqlSource {
@@ -104,6 +113,19 @@ impl SqlSource {
         look().map_err(|error| self.told(error))
     }
 
+    /// Makes sure that the table can be read, and has the columns that are named.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    pub fn reach(&self) -> Result<(), Unreached> {
+        let look = || -> Result<(), DatabaseError> {
+            let mut database = self.access.connect()?;
+            let table = Table::look(&mut *database, &self.access.name, self.access.key.as_deref())?.with_key()?;
+            self.wanted.required.iter().try_for_each(|name| table.index(name).map(drop))
+        };
+        look().map_err(|error| Unreached { is_away: error.is_away(), message: self.told(error).0 })
+    }
+
     fn told(&self, error: DatabaseError) -> SourceError {
         SourceError(format!("cannot read the table `{}`: {}", self.access.name(), error.message))
     }
@@ -123,15 +145,7 @@ impl Source for SqlSource {
     }
 
     fn fingerprint(&self) -> Result<Fingerprint, SourceError> {
-        let look = || -> Result<(), DatabaseError> {
-            let mut database = self.access.connect()?;
-            let table = Table::look(&mut *database, &self.access.name, self.access.key.as_deref())?.with_key()?;
-            for name in &self.wanted.required {
-                table.index(name)?;
-            }
-            Ok(())
-        };
-        look().map_err(|error| self.told(error))?;
+        self.reach().map_err(|error| SourceError(error.message))?;
         Ok(Fingerprint { parts: vec![self.access.name()], lengths: vec![0], samples: vec!["table".to_owned()] })
     }
 

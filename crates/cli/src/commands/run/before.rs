@@ -131,6 +131,7 @@ impl Working<'_> {
                 folder: &folder,
                 limit: self.args.limit,
                 seed: 0,
+                creates: false,
             };
             let source = step::source(&parts)?;
             opening::compare(&*source, name, &mut self.chosen)?;
