@@ -135,6 +135,13 @@ impl Tools {
                 wanted.push(package);
             }
         }
+        // The servers of databases, which tests start on ports of their own.
+        if !shell::works(program("mariadbd").arg("--version")) && !Path::new("/usr/sbin/mariadbd").exists() {
+            wanted.push("mariadb-server");
+        }
+        if !Path::new("/usr/lib/postgresql").exists() {
+            wanted.push("postgresql");
+        }
         if wanted.is_empty() {
             return Ok(());
         }

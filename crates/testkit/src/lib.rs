@@ -7,6 +7,7 @@ mod draw;
 pub mod five_kinds;
 mod memory;
 mod scripted;
+pub mod servers;
 mod terminal;
 
 pub use clock::SteppingClock;

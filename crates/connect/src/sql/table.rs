@@ -174,7 +174,9 @@ impl Table {
             if n > 0 {
                 statement.push(", ");
             }
-            statement.name(&column.name);
+            // The name alone would be the selected text of PostgreSQL, whose order is another one than the column's.
+            let place = format!("{}.{}", self.flavor.table(&self.name), self.flavor.quoted(&column.name));
+            statement.push(&place);
         }
     }
 

@@ -1,0 +1,123 @@
+//! Writes in place: only into rows that are what they were.
+
+use domain::{FailureKind, RecordKey};
+
+use super::Bed;
+use crate::sql::{
+    Flavor, Value, Wanted,
+    batch::{self, Change},
+    table::Table,
+};
+
+pub(super) fn change(table: &Table, id: i64, read: &[(usize, &str)], new: Vec<(usize, String)>) -> Change {
+    assert_eq!(table.key.len(), 1);
+    Change {
+        key: RecordKey { step: 0, part: 0, sample: 0, position: id.unsigned_abs() },
+        row: vec![Value::Integer(id)],
+        read: read.iter().map(|(column, value)| (*column, (*value).to_owned())).collect(),
+        new,
+        last: None,
+        values: String::new(),
+    }
+}
+
+pub(super) fn each_row_has_an_end_of_its_own(bed: &Bed) {
+    bed.run(&[
+        "CREATE TABLE guarded (id INTEGER PRIMARY KEY, body {text}, answer VARCHAR(5) CHECK (answer <> 'bad'), n DECIMAL(10,2))",
+        "INSERT INTO guarded VALUES (1, 'a', NULL, NULL), (2, 'b', NULL, NULL), (3, 'c', NULL, NULL), (4, 'd', NULL, NULL), (5, \
+         'e', NULL, NULL)",
+    ]);
+    let mut database = bed.connect();
+    let table = Table::look(&mut *database, &bed.table("guarded").name, None).unwrap();
+    // Someone changes one row's text, answers another, and removes a third.
+    bed.run(&[
+        "UPDATE guarded SET body = 'changed' WHERE id = 2",
+        "UPDATE guarded SET answer = 'mine' WHERE id = 3",
+        "DELETE FROM guarded WHERE id = 4",
+    ]);
+    let of = |id: i64, body: &str, answer: &str| {
+        let read = [(1, body), (2, "null"), (3, "null")];
+        change(&table, id, &read, vec![(2, answer.to_owned()), (3, "1.5".to_owned())])
+    };
+    let changes = [
+        of(1, "\"a\"", "\"fine\""),
+        of(2, "\"b\"", "\"fine\""),
+        of(3, "\"c\"", "\"fine\""),
+        of(4, "\"d\"", "\"fine\""),
+        of(5, "\"e\"", "\"bad\""),
+    ];
+    let ends = batch::write(&mut *database, &table, &changes).unwrap();
+    assert_eq!(ends[0], Ok(()));
+    let kinds: Vec<FailureKind> = ends[1..].iter().map(|end| end.as_ref().unwrap_err().kind).collect();
+    use FailureKind::{Conflict, WriteRejected};
+    assert_eq!(kinds, [Conflict, Conflict, Conflict, WriteRejected]);
+    let message = &ends[1].as_ref().unwrap_err().message;
+    assert!(message.contains("`body` was \"b\" when it was read, and is \"changed\""), "{message}");
+    let n = if bed.connect().flavor() == Flavor::Sqlite { "1.5" } else { "1.50" };
+    let wanted = [
+        format!(r#"1|"a"|"fine"|{n}"#),
+        r#"2|"changed"|null|null"#.to_owned(),
+        r#"3|"c"|"mine"|null"#.to_owned(),
+        r#"5|"e"|null|null"#.to_owned(),
+    ];
+    assert_eq!(bed.rows("guarded"), wanted);
+    // A process that was killed behind the commit writes the same again, which is no conflict though nothing is as read.
+    assert_eq!(batch::write(&mut *database, &table, &changes[..1]).unwrap(), [Ok(())]);
+    // Another answer is one, unless we say that the first was ours.
+    let mut other = of(1, "\"a\"", "\"other\"");
+    assert!(batch::write(&mut *database, &table, std::slice::from_ref(&other)).unwrap()[0].is_err());
+    other.last = Some(changes[0].new.clone());
+    assert_eq!(batch::write(&mut *database, &table, &[other]).unwrap(), [Ok(())]);
+    assert_eq!(bed.rows("guarded")[0], format!(r#"1|"a"|"other"|{n}"#));
+}
+
+pub(super) fn what_is_too_long_costs_its_row_alone(bed: &Bed) {
+    if bed.connect().flavor() == Flavor::Sqlite {
+        // It has no lengths.
+        return;
+    }
+    bed.run(&["CREATE TABLE short (id INTEGER PRIMARY KEY, answer VARCHAR(5), n INTEGER)"]);
+    let values: Vec<String> = (0..300).map(|id| format!("({id}, NULL, NULL)")).collect();
+    bed.run(&[&format!("INSERT INTO short VALUES {}", values.join(", "))]);
+    let mut database = bed.connect();
+    let table = Table::look(&mut *database, &bed.table("short").name, None).unwrap();
+    let answer = |id: i64| match id {
+        7 => "\"much too long\"".to_owned(),
+        8 => "\"中文中文中\"".to_owned(),
+        _ => "\"fine\"".to_owned(),
+    };
+    let number = |id: i64| if id == 9 { "\"no number\"".to_owned() } else { id.to_string() };
+    let of = |id: i64| change(&table, id, &[(1, "null")], vec![(1, answer(id)), (2, number(id))]);
+    let changes: Vec<Change> = (0..300).map(of).collect();
+    let ends = batch::write(&mut *database, &table, &changes).unwrap();
+    let failed: Vec<usize> = ends.iter().enumerate().filter(|(_, end)| end.is_err()).map(|(n, _)| n).collect();
+    assert_eq!(failed, [7, 9]);
+    let rows = bed.rows("short");
+    assert_eq!((rows[7].as_str(), rows[8].as_str()), ("7|null|null", "8|\"中文中文中\"|8"));
+    assert_eq!(rows.iter().filter(|row| row.contains("fine")).count(), 297);
+}
+
+pub(super) fn rows_of_keys_of_several_columns_are_written(bed: &Bed) {
+    bed.run(&[
+        "CREATE TABLE several (a INTEGER, b {text}, answer {text}, j {json}, PRIMARY KEY (a, b))",
+        "INSERT INTO several VALUES (1, 'x', NULL, NULL), (1, 'y', NULL, NULL), (2, 'x', NULL, NULL)",
+    ]);
+    let mut database = bed.connect();
+    let table = Table::look(&mut *database, &bed.table("several").name, None).unwrap().with_key().unwrap();
+    let changes: Vec<Change> = (table.page(&mut *database, &Wanted::default(), None, 10).unwrap().iter())
+        .map(|row| {
+            let mut line = String::new();
+            table.push_object(row, &mut line);
+            let text = format!("\"of {}\"", line.len());
+            let new = vec![(2, text), (3, "{\"b\": [1, null]}".to_owned())];
+            Change { row: table.key_of(&line).unwrap(), ..change(&keyed(&table), 0, &[(2, "null")], new) }
+        })
+        .collect();
+    assert!(batch::write(&mut *database, &table, &changes).unwrap().iter().all(Result::is_ok));
+    let rows = bed.rows("several");
+    assert!(rows.iter().all(|row| row.contains("\"of ") && row.ends_with("{\"b\":[1,null]}")), "{rows:?}");
+}
+
+fn keyed(table: &Table) -> Table {
+    Table { key: vec![0], ..table.clone() }
+}
