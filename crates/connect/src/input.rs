@@ -13,7 +13,7 @@ pub enum Input {
     /// Files of one format.
     Files(FileSource),
     /// A table of a database.
-    Table(SqlSource),
+    Table(Box<SqlSource>),
 }
 
 impl Input {
@@ -49,7 +49,7 @@ impl Input {
     fn source(&self) -> &dyn Source {
         match self {
             Self::Files(files) => files,
-            Self::Table(table) => table,
+            Self::Table(table) => &**table,
         }
     }
 }

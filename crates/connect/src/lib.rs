@@ -51,5 +51,7 @@ pub use config::{Mistake, SinkConfig, SourceConfig};
 pub use file::{Compression, Label, Place, Stream, is_same_path, spool};
 pub use input::Input;
 pub use size::ByteSize;
-pub use sql::{Access, Password, Resolver, SqlSink, SqlSinkSettings, SqlSource, SqlSourceSettings, Tls, Unreached, Wanted};
+pub use sql::{
+    Access, Password, Resolver, SqlSink, SqlSinkSettings, SqlSource, SqlSourceSettings, Tls, Unreached, Wanted,
+};
 pub use table::{AnswerColumns, FileSink, FileSource, InPlace, SinkPlaces, Taken, is_as_left};

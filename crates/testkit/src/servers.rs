@@ -90,7 +90,8 @@ impl Server {
 
     /// Starts it again, on the same port, with the same data.
     pub fn start(&mut self) {
-        let binary = find(if self.which == Which::MariaDb { "mariadbd" } else { "postgres" }).expect("it was there before");
+        let binary =
+            find(if self.which == Which::MariaDb { "mariadbd" } else { "postgres" }).expect("it was there before");
         for attempt in 0..10 {
             let mut command = self.command(&binary);
             let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the server starts");
@@ -101,7 +102,8 @@ impl Server {
                 let mut lines = Vec::new();
                 for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
                     let line = String::from_utf8_lossy(&line).into_owned();
-                    let sign = if which == Which::MariaDb { "ready for connections" } else { "ready to accept connections" };
+                    let sign =
+                        if which == Which::MariaDb { "ready for connections" } else { "ready to accept connections" };
                     if line.contains(sign) {
                         let _ = sender.try_send(Ok(()));
                     }
@@ -141,6 +143,8 @@ impl Server {
                     format!("--port={port}"),
                     "--bind-address=127.0.0.1".to_owned(),
                     format!("--pid-file={data}/pid"),
+                    // Temporary tables of several servers have the same names.
+                    format!("--tmpdir={data}"),
                     "--skip-log-bin".to_owned(),
                     "--innodb-flush-log-at-trx-commit=2".to_owned(),
                     "--innodb-buffer-pool-size=32M".to_owned(),
@@ -222,7 +226,12 @@ fn template(which: Which, binary: &Path) -> PathBuf {
         }
     };
     let made = command.output().expect("the program is there");
-    assert!(made.status.success(), "{}{}", String::from_utf8_lossy(&made.stdout), String::from_utf8_lossy(&made.stderr));
+    assert!(
+        made.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&made.stdout),
+        String::from_utf8_lossy(&made.stderr)
+    );
     if which == Which::MariaDb {
         let statements = format!(
             "CREATE DATABASE app CHARACTER SET utf8mb4;\nCREATE USER 'app'@'%' IDENTIFIED BY '{PASSWORD}';\nGRANT ALL ON *.* TO \

@@ -80,11 +80,7 @@ fn at(
 /// # Errors
 /// Where its parts do not fit together, which checking the pipeline should have told, or the table of user keys cannot
 /// be opened.
-pub(crate) fn compose(
-    parts: &Parts<'_>,
-    source: Arc<Input>,
-    models: Arc<dyn ModelClient>,
-) -> anyhow::Result<Step> {
+pub(crate) fn compose(parts: &Parts<'_>, source: Arc<Input>, models: Arc<dyn ModelClient>) -> anyhow::Result<Step> {
     let Parts { ready, number, name, step, folder, limit, seed, creates } = parts;
     let work = work::work(ready, step, models)?;
     let sink: Box<dyn Sink> = if step.sink.is_database() {

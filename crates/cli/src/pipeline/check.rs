@@ -282,7 +282,8 @@ impl Whole<'_> {
         }
         let output = self.named.output(sink);
         if !sink.is_database()
-            && let Some(other) = self.outputs.insert(output.path, name.to_owned()) {
+            && let Some(other) = self.outputs.insert(output.path, name.to_owned())
+        {
             let message = format!("step `{other}` writes `{}` already", sink.path().display());
             self.error(&[&to[..], &["path"]].concat(), message);
         }

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use connect::{Access, Input, Mistake, Password, Place, Resolver, SqlSink, SqlSinkSettings, SqlSource, SqlSourceSettings, Wanted};
+use connect::{
+    Access, Input, Mistake, Password, Place, Resolver, SqlSink, SqlSinkSettings, SqlSource, SqlSourceSettings, Wanted,
+};
 use domain::{Secret, StepNumber};
 
 use super::{Named, Pending, StepConfig};
@@ -70,7 +72,8 @@ impl Named<'_> {
         place: Place,
         reader: Option<Reader<'_>>,
     ) -> Result<Input, Mistake> {
-        let wrong = |option: &'static str| move |error: domain::ports::SourceError| Mistake { option, message: error.0 };
+        let wrong =
+            |option: &'static str| move |error: domain::ports::SourceError| Mistake { option, message: error.0 };
         let Some(access) = self.access(step)? else {
             let files = step.source.table.source(place, number, step.answers()).map_err(wrong("path"))?;
             return Ok(Input::Files(files));
@@ -79,15 +82,13 @@ impl Named<'_> {
         let table = SqlSource::new(SqlSourceSettings {
             access,
             wanted: step.wanted(),
-            claims_as: reader.filter(|_| source.table.is_shared()).map(|reader| format!("{}/{number}", reader.run)),
-            spool: reader.map(|reader| Place {
-                path: reader.folder.join(format!("rows-{number}.jsonl")),
-                name: String::new(),
-            }),
+            claims_as: reader.filter(|_| source.table.is_shared()).map(|reader| reader.run.to_owned()),
+            spool: reader
+                .map(|reader| Place { path: reader.folder.join(format!("rows-{number}.jsonl")), name: String::new() }),
             step: number,
             answers: step.answers(),
         });
-        Ok(Input::Table(table.map_err(wrong("table"))?))
+        Ok(Input::Table(Box::new(table.map_err(wrong("table"))?)))
     }
 }
 

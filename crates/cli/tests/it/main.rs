@@ -10,6 +10,7 @@ mod asking;
 mod bad_input;
 mod commands;
 mod data;
+mod databases;
 mod dataflux;
 mod examples;
 mod faults;

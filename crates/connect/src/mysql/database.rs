@@ -108,7 +108,8 @@ impl Database for Mysql {
     }
 
     fn tables(&mut self, _: Option<&str>) -> Result<Vec<String>, DatabaseError> {
-        let sql = "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() ORDER BY TABLE_NAME";
+        let sql =
+            "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() ORDER BY TABLE_NAME";
         Ok(self.query(sql, &[])?.into_iter().map(|row| text(&row[0])).collect())
     }
 }
@@ -206,4 +207,3 @@ fn told(error: &Error) -> DatabaseError {
     };
     DatabaseError::new(trouble, message)
 }
-

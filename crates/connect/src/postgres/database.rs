@@ -1,6 +1,15 @@
 //! The connection.
 
-use std::{collections::HashMap, error::Error as _, fs, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    error::Error as _,
+    fs,
+    sync::{
+        Arc,
+        mpsc::{SyncSender, sync_channel},
+    },
+    time::Duration,
+};
 
 use postgres::{Client, Config, NoTls, Statement, config::SslMode, error::SqlState, types::ToSql};
 use rustls::{
@@ -25,19 +34,22 @@ pub(crate) fn connect(server: &Server) -> Result<Box<dyn Database>, DatabaseErro
         .user(&server.user)
         .dbname(&server.database)
         .application_name("tidemill")
-        .options("-c datestyle=ISO -c timezone=UTC -c bytea_output=hex -c extra_float_digits=1 -c intervalstyle=iso_8601")
+        .options(
+            "-c datestyle=ISO -c timezone=UTC -c bytea_output=hex -c extra_float_digits=1 -c intervalstyle=iso_8601",
+        )
         .connect_timeout(Duration::from_secs(10));
     if let Some(password) = &server.password {
         config.password(password.expose());
     }
-    let connected = if server.tls == Tls::Off {
-        config.ssl_mode(SslMode::Disable).connect(NoTls)
-    } else {
-        let tls = tls(server).map_err(|message| server.told(DatabaseError::new(Trouble::Refused, message)))?;
-        config.ssl_mode(SslMode::Require).connect(MakeRustlsConnect::new(tls))
+    let tls = match server.tls {
+        Tls::Off => None,
+        _ => Some(tls(server).map_err(|message| server.told(DatabaseError::new(Trouble::Refused, message)))?),
     };
-    let client = connected.map_err(|error| server.told(told(&error)))?;
-    Ok(Box::new(Postgres { client: Some(client), prepared: HashMap::new() }))
+    let connect = move || match tls {
+        None => config.ssl_mode(SslMode::Disable).connect(NoTls),
+        Some(tls) => config.ssl_mode(SslMode::Require).connect(MakeRustlsConnect::new(tls)),
+    };
+    Postgres::start(connect).map_err(|error| server.told(error)).map(|postgres| Box::new(postgres) as Box<dyn Database>)
 }
 
 fn tls(server: &Server) -> Result<ClientConfig, String> {
@@ -105,41 +117,77 @@ impl ServerCertVerifier for Anyone {
     }
 }
 
-struct Postgres {
-    client: Option<Client>,
+/// A connection on a thread of its own: the client has a runtime, and can be called from none that is another one.
+struct Postgres(SyncSender<Work>);
+
+/// What the thread is to do.
+type Work = Box<dyn FnOnce(&mut Connection) + Send>;
+
+struct Connection {
+    client: Client,
     prepared: HashMap<String, Statement>,
 }
 
-impl Drop for Postgres {
-    fn drop(&mut self) {
-        // The client has a runtime of its own, which must not end within another one.
-        let client = self.client.take();
-        let _ = std::thread::Builder::new().spawn(move || drop(client));
+impl Postgres {
+    fn start(
+        connect: impl FnOnce() -> Result<Client, postgres::Error> + Send + 'static,
+    ) -> Result<Self, DatabaseError> {
+        let (sender, work) = sync_channel::<Work>(1);
+        let (told_to, connected) = sync_channel(1);
+        let thread = std::thread::Builder::new().name("postgres".to_owned());
+        let started = thread.spawn(move || {
+            let client = match connect() {
+                Ok(client) => client,
+                Err(error) => {
+                    let _ = told_to.send(Err(told(&error)));
+                    return;
+                }
+            };
+            let mut connection = Connection { client, prepared: HashMap::new() };
+            let _ = told_to.send(Ok(()));
+            // It ends when nobody holds the connection any more.
+            for work in work {
+                work(&mut connection);
+            }
+        });
+        started.map_err(|error| DatabaseError::new(Trouble::Refused, format!("no thread for it ({error})")))?;
+        connected.recv().unwrap_or_else(|_| Err(gone()))?;
+        Ok(Self(sender))
+    }
+
+    fn run<T: Send + 'static>(
+        &mut self,
+        run: impl FnOnce(&mut Connection) -> Result<T, postgres::Error> + Send + 'static,
+    ) -> Result<T, DatabaseError> {
+        let (sender, done) = sync_channel(1);
+        let work: Work = Box::new(move |connection| {
+            let _ = sender.send(run(connection).map_err(|error| told(&error)));
+        });
+        self.0.send(work).map_err(|_| gone())?;
+        done.recv().unwrap_or_else(|_| Err(gone()))
     }
 }
 
-impl Postgres {
-    fn run<T>(
-        &mut self,
-        sql: &str,
-        values: &[Value],
-        run: impl FnOnce(&mut Client, &Statement, &[&(dyn ToSql + Sync)]) -> Result<T, postgres::Error>,
-    ) -> Result<T, DatabaseError> {
-        let Some(client) = &mut self.client else { return Err(DatabaseError::new(Trouble::Away, "not connected")) };
-        let texts: Vec<Option<String>> = values.iter().map(text_of).collect();
-        let bound: Vec<&(dyn ToSql + Sync)> = texts.iter().map(|text| text as &(dyn ToSql + Sync)).collect();
-        let statement = match self.prepared.get(sql) {
-            Some(statement) => statement.clone(),
-            None => {
-                if self.prepared.len() >= MOST {
-                    self.prepared.clear();
-                }
-                let statement = client.prepare(sql).map_err(|error| told(&error))?;
-                self.prepared.entry(sql.to_owned()).or_insert(statement).clone()
-            }
-        };
-        run(client, &statement, &bound).map_err(|error| told(&error))
+fn gone() -> DatabaseError {
+    DatabaseError::new(Trouble::Away, "the connection is closed")
+}
+
+impl Connection {
+    fn prepared(&mut self, sql: &str) -> Result<Statement, postgres::Error> {
+        if let Some(statement) = self.prepared.get(sql) {
+            return Ok(statement.clone());
+        }
+        if self.prepared.len() >= MOST {
+            self.prepared.clear();
+        }
+        let statement = self.client.prepare(sql)?;
+        self.prepared.insert(sql.to_owned(), statement.clone());
+        Ok(statement)
     }
+}
+
+fn bound(texts: &[Option<String>]) -> Vec<&(dyn ToSql + Sync)> {
+    texts.iter().map(|text| text as &(dyn ToSql + Sync)).collect()
 }
 
 impl Database for Postgres {
@@ -148,8 +196,10 @@ impl Database for Postgres {
     }
 
     fn query(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Vec<Cell>>, DatabaseError> {
-        self.run(sql, values, |client, statement, values| {
-            let rows = client.query(statement, values)?;
+        let (sql, texts): (String, Vec<Option<String>>) = (sql.to_owned(), values.iter().map(text_of).collect());
+        self.run(move |connection| {
+            let statement = connection.prepared(&sql)?;
+            let rows = connection.client.query(&statement, &bound(&texts))?;
             rows.iter()
                 .map(|row| {
                     (0..row.len())
@@ -161,11 +211,14 @@ impl Database for Postgres {
     }
 
     fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64, DatabaseError> {
-        if values.is_empty() {
-            let Some(client) = &mut self.client else { return Err(DatabaseError::new(Trouble::Away, "not connected")) };
-            return client.batch_execute(sql).map(|()| 0).map_err(|error| told(&error));
-        }
-        self.run(sql, values, |client, statement, values| client.execute(statement, values))
+        let (sql, texts): (String, Vec<Option<String>>) = (sql.to_owned(), values.iter().map(text_of).collect());
+        self.run(move |connection| {
+            if texts.is_empty() {
+                return connection.client.batch_execute(&sql).map(|()| 0);
+            }
+            let statement = connection.prepared(&sql)?;
+            connection.client.execute(&statement, &bound(&texts))
+        })
     }
 
     fn columns(&mut self, table: &TableName) -> Result<Vec<Column>, DatabaseError> {
@@ -238,8 +291,12 @@ fn told(error: &postgres::Error) -> DatabaseError {
     let trouble = match &state.code()[..2] {
         // Connections, resources, an administrator's hand.
         "08" | "53" | "57" => Trouble::Away,
-        _ if [&SqlState::T_R_SERIALIZATION_FAILURE, &SqlState::T_R_DEADLOCK_DETECTED, &SqlState::LOCK_NOT_AVAILABLE]
-            .contains(&state) =>
+        _ if [
+            &SqlState::T_R_SERIALIZATION_FAILURE,
+            &SqlState::T_R_DEADLOCK_DETECTED,
+            &SqlState::LOCK_NOT_AVAILABLE,
+        ]
+        .contains(&state) =>
         {
             Trouble::Away
         }

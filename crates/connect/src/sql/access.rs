@@ -168,7 +168,8 @@ fn decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, behind)) = rest.split_first() {
-        let code = if *first == b'%' { text_of(behind).and_then(|code| u8::from_str_radix(code, 16).ok()) } else { None };
+        let code =
+            if *first == b'%' { text_of(behind).and_then(|code| u8::from_str_radix(code, 16).ok()) } else { None };
         bytes.push(code.unwrap_or(*first));
         rest = if code.is_some() { &behind[2..] } else { behind };
     }

@@ -233,7 +233,8 @@ fn together(database: &mut dyn Database, table: &Table, changes: &[&Change]) -> 
         let n = rest.iter().take_while(is_alike).count();
         let (alike, behind) = rest.split_at(n);
         rest = behind;
-        let mut statement = Statement::new(table.flavor, format!("UPDATE {} AS t SET ", table.flavor.table(&table.name)));
+        let mut statement =
+            Statement::new(table.flavor, format!("UPDATE {} AS t SET ", table.flavor.table(&table.name)));
         for (n, column) in columns.iter().enumerate() {
             let quoted = table.flavor.quoted(&table.columns[*column].name);
             statement.push(&format!("{}{quoted} = v.c{n}", if n > 0 { ", " } else { "" }));

@@ -109,7 +109,8 @@ impl SinkConfig {
             Self::Mysql(it) => {
                 let at = match (&it.url, source.map(|source| &source.at)) {
                     (Some(url), _) => {
-                        let network = Network { url, password: it.password.as_ref(), tls: it.tls, ca: it.ca.as_deref() };
+                        let network =
+                            Network { url, password: it.password.as_ref(), tls: it.tls, ca: it.ca.as_deref() };
                         Where::Mysql(network.server(true, resolver)?)
                     }
                     (None, Some(at @ Where::Mysql(_))) => at.clone(),
@@ -120,7 +121,8 @@ impl SinkConfig {
             Self::Postgres(it) => {
                 let at = match (&it.url, source.map(|source| &source.at)) {
                     (Some(url), _) => {
-                        let network = Network { url, password: it.password.as_ref(), tls: it.tls, ca: it.ca.as_deref() };
+                        let network =
+                            Network { url, password: it.password.as_ref(), tls: it.tls, ca: it.ca.as_deref() };
                         Where::Postgres(network.server(false, resolver)?)
                     }
                     (None, Some(at @ Where::Postgres(_))) => at.clone(),
@@ -175,4 +177,3 @@ impl SinkConfig {
         matches!(self, Self::Sqlite(_) | Self::Mysql(_) | Self::Postgres(_))
     }
 }
-

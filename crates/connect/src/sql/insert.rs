@@ -8,7 +8,8 @@ use std::collections::HashSet;
 use domain::{Failure, FailureKind, RecordKey};
 
 use super::{
-    Cell, Database, DatabaseError, Flavor, Kind, Trouble, Value, cells, database::Statement, table::Table, table::nearest,
+    Cell, Database, DatabaseError, Flavor, Kind, Trouble, Value, cells, database::Statement, table::Table,
+    table::nearest,
 };
 
 /// The table of what was added.

@@ -13,7 +13,9 @@ use std::{
     time::Duration,
 };
 
-use super::{Access, Cell, Column, Database, DatabaseError, Flavor, Kind, Value, Wanted, database::Statement, table::Table};
+use super::{
+    Access, Cell, Column, Database, DatabaseError, Flavor, Kind, Value, Wanted, database::Statement, table::Table,
+};
 
 /// The table of claims.
 const TABLE: &str = "tidemill_leases";
@@ -91,7 +93,8 @@ impl Lease {
         for some in rows.chunks(AT_ONCE) {
             let names: Vec<String> = some.iter().map(|row| row_name(table, row)).collect();
             // On its own, without a transaction around it: nobody waits for anybody longer than for one statement.
-            let mut statement = Statement::new(flavor, format!("INSERT INTO {TABLE} (of_table, of_row, run, until) VALUES "));
+            let mut statement =
+                Statement::new(flavor, format!("INSERT INTO {TABLE} (of_table, of_row, run, until) VALUES "));
             for (n, name) in names.iter().enumerate() {
                 statement.push(if n > 0 { ", (" } else { "(" });
                 statement.bind(&text(), Value::Text(self.access.name())).push(", ");

@@ -32,8 +32,8 @@ mod table;
 mod tests;
 mod written;
 
-pub(crate) use access::{Server, Where};
 pub use access::{Access, Password, Tls};
+pub(crate) use access::{Server, Where};
 pub(crate) use cells::hex;
 pub use config::Resolver;
 pub(crate) use database::{Cell, Column, Database, DatabaseError, Flavor, Kind, TableName, Trouble, Value};

@@ -19,7 +19,7 @@ use super::{
     insert::{self, Addition},
     merge::SqlMerge,
     table::Table,
-    written::Written,
+    written::{Written, name_of},
 };
 use crate::{
     FileSource, Place,
@@ -74,7 +74,8 @@ impl SqlSink {
         let settings = Arc::new(settings);
         let is_in_place =
             settings.source.as_ref().is_some_and(|source| source.access().is_same_table(&settings.access));
-        let writer = Writer { settings: Arc::clone(&settings), composer, is_in_place, connected: None, notes: HashMap::new() };
+        let writer =
+            Writer { settings: Arc::clone(&settings), composer, is_in_place, connected: None, notes: HashMap::new() };
         Ok(Self { settings, writer: Arc::new(Mutex::new(writer)), held_back: None, tried: None })
     }
 
@@ -219,7 +220,11 @@ impl Writer {
             wanted.splice(0..0, names.iter().filter(|name| !wanted.contains(name)).cloned().collect::<Vec<_>>());
             self.make_table(&mut *database, &wanted, touch)?;
         }
-        let key = if self.is_in_place { self.settings.source.as_ref().and_then(|it| it.access().key.clone()) } else { access.key.clone() };
+        let key = if self.is_in_place {
+            self.settings.source.as_ref().and_then(|it| it.access().key.clone())
+        } else {
+            access.key.clone()
+        };
         let mut table = Table::look(&mut *database, &access.name, key.as_deref())?;
         if self.is_in_place {
             table = table.with_key()?;
@@ -310,6 +315,8 @@ impl Writer {
                 Err(failure) => Err(failure),
             });
         }
+        let SqlSinkSettings { folder, run, .. } = &*self.settings;
+        let name = name_of(folder, run).map_err(|error| Looked::Wrong(self.settings.unwritable(&error)))?;
         let Some((database, table)) = &mut self.connected else { return Ok(ends) };
         let mut written = Vec::new();
         let run = || -> Result<(), DatabaseError> {
@@ -321,7 +328,7 @@ impl Writer {
             }
             if !additions.is_empty() {
                 let (places, additions): (Vec<usize>, Vec<Addition>) = additions.into_iter().unzip();
-                let run = format!("{}/{}", self.settings.run, self.settings.step);
+                let run = format!("{name}/{}", self.settings.step);
                 let became = insert::write(&mut **database, table, &run, &additions)?;
                 let noted = additions.into_iter().map(|addition| (addition.key, addition.values));
                 written.extend(places.into_iter().zip(noted).zip(became));
@@ -404,7 +411,8 @@ impl Writer {
         text: String,
     ) -> Result<Change, String> {
         let line = str::from_utf8(&record.bytes).map_err(|error| error.to_string())?;
-        let row: Vec<Value> = table.key_of(line).ok_or_else(|| "the record does not have the table's key".to_owned())?;
+        let row: Vec<Value> =
+            table.key_of(line).ok_or_else(|| "the record does not have the table's key".to_owned())?;
         let index = |name: &str| table.index(name).map_err(|error| error.message);
         let new = values.iter().map(|(name, value)| Ok((index(name)?, value.clone())));
         let new = new.collect::<Result<Vec<_>, String>>()?;

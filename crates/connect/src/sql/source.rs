@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::{BufRead as _, BufReader, Seek as _, SeekFrom},
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -13,7 +14,7 @@ use domain::{
 
 use tempfile::TempDir;
 
-use super::{Access, DatabaseError, Wanted, lease::Lease, spool::Spool, table::Table};
+use super::{Access, DatabaseError, Wanted, lease::Lease, spool::Spool, table::Table, written::name_of};
 use crate::{AnswerColumns, FileSource, Place, file::Stored, jsonl::LinesFormat, table::Settings};
 
 /// What a source of a table is made of.
@@ -73,7 +74,10 @@ impl SqlSource {
         let stored = Stored { compression: Some(crate::Compression::None), encoding: None };
         let reading = Settings { key: None, max: crate::config::LONGEST, stored };
         let lines = FileSource::new(LinesFormat { encoding: None }, reading, place.clone(), step, answers);
-        let lease = claims_as.map(|run| Arc::new(Lease::new(access.clone(), run)));
+        let folder = place.path.parent().unwrap_or(Path::new(""));
+        let holder = claims_as.map(|run| name_of(folder, &run)).transpose();
+        let holder = holder.map_err(|error| SourceError(crate::file::cannot("write", &place, &error)))?;
+        let lease = holder.map(|run| Arc::new(Lease::new(access.clone(), format!("{run}/{step}"))));
         let spool = Spool::new(access.clone(), wanted.clone(), place.clone(), lease.clone());
         Ok(Self { access, wanted, step, spool: Arc::new(Mutex::new(spool)), place, lines, lease, _passing: passing })
     }

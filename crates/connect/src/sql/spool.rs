@@ -176,7 +176,8 @@ impl Spool {
         match table.key_of(&line) {
             Some(key) => Ok(Some(key)),
             None => {
-                let message = format!("the rows of `{}` that this run took do not have the key any more", self.place.name);
+                let message =
+                    format!("the rows of `{}` that this run took do not have the key any more", self.place.name);
                 Err(DatabaseError::new(Trouble::Refused, message))
             }
         }

@@ -122,7 +122,8 @@ impl Table {
         wanted: &Wanted,
         last: Option<&[Value]>,
     ) -> Result<u64, DatabaseError> {
-        let count = if self.flavor == Flavor::Postgres { "SELECT COUNT(*)::text FROM " } else { "SELECT COUNT(*) FROM " };
+        let count =
+            if self.flavor == Flavor::Postgres { "SELECT COUNT(*)::text FROM " } else { "SELECT COUNT(*) FROM " };
         let mut statement = Statement::new(self.flavor, count);
         statement.push(&self.flavor.table(&self.name));
         self.restrict(&mut statement, wanted, last)?;

@@ -4,7 +4,8 @@
 //! again, which changes nothing.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
+    hash::{BuildHasher as _, RandomState},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     path::Path,
 };
@@ -19,6 +20,24 @@ pub(crate) struct Written {
 }
 
 const SLOT: u64 = 16;
+
+/// Returns what the run in `folder` is called in databases, where two runs of two state folders may have one id.
+pub(crate) fn name_of(folder: &Path, run: &str) -> io::Result<String> {
+    let path = folder.join("name");
+    match fs::read_to_string(&path) {
+        Ok(name) if !name.is_empty() => return Ok(name),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    // The keys of a hash are drawn at random.
+    let name = format!("{run}-{:08x}", RandomState::new().hash_one(run) >> 32);
+    let aside = folder.join("name.tmp");
+    let mut file = File::create(&aside)?;
+    file.write_all(name.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(aside, path)?;
+    Ok(name)
+}
 
 impl Written {
     /// Opens the notes beside `path`.
