@@ -31,6 +31,7 @@ const CHINESE: [(&str, &str); 8] = [
     ("models", include_str!("zh/models.txt")),
     ("dataflux", include_str!("zh/dataflux.txt")),
     ("others", include_str!("zh/others.txt")),
+    ("databases", include_str!("zh/databases.txt")),
     ("prompts", include_str!("zh/prompts.txt")),
 ];
 

@@ -46,16 +46,21 @@ impl Base {
     fn run(&self, story: &Story, statement: &str) {
         match self {
             Self::Sqlite => {
-                let connection = rusqlite::Connection::open(story.path("t.db")).unwrap();
-                connection.busy_timeout(Duration::from_secs(10)).unwrap();
-                connection.execute_batch(statement).unwrap();
+                let connection =
+                    rusqlite::Connection::open(story.path("t.db")).expect("the database of the test does it");
+                connection.busy_timeout(Duration::from_secs(10)).expect("the database of the test does it");
+                connection.execute_batch(statement).expect("the database of the test does it");
             }
             Self::Server("mysql", _) => {
-                mysql::Conn::new(&*self.with_password()).unwrap().query_drop(statement).unwrap();
+                mysql::Conn::new(&*self.with_password())
+                    .expect("the database of the test does it")
+                    .query_drop(statement)
+                    .expect("the database of the test does it");
             }
             Self::Server(..) => {
-                let mut client = postgres::Client::connect(&self.with_password(), postgres::NoTls).unwrap();
-                client.batch_execute(statement).unwrap();
+                let mut client = postgres::Client::connect(&self.with_password(), postgres::NoTls)
+                    .expect("the database of the test does it");
+                client.batch_execute(statement).expect("the database of the test does it");
             }
         }
     }
@@ -64,15 +69,25 @@ impl Base {
     fn column(&self, story: &Story, query: &str) -> Vec<Option<String>> {
         match self {
             Self::Sqlite => {
-                let connection = rusqlite::Connection::open(story.path("t.db")).unwrap();
-                let mut statement = connection.prepare(query).unwrap();
-                let rows = statement.query_map([], |row| row.get(0)).unwrap();
-                rows.map(Result::unwrap).collect()
+                let connection =
+                    rusqlite::Connection::open(story.path("t.db")).expect("the database of the test does it");
+                let mut statement = connection.prepare(query).expect("the database of the test does it");
+                let rows = statement.query_map([], |row| row.get(0)).expect("the database of the test does it");
+                rows.map(|row| row.expect("the database of the test does it")).collect()
             }
-            Self::Server("mysql", _) => mysql::Conn::new(&*self.with_password()).unwrap().query(query).unwrap(),
+            Self::Server("mysql", _) => mysql::Conn::new(&*self.with_password())
+                .expect("the database of the test does it")
+                .query(query)
+                .expect("the database of the test does it"),
             Self::Server(..) => {
-                let mut client = postgres::Client::connect(&self.with_password(), postgres::NoTls).unwrap();
-                client.query(query, &[]).unwrap().iter().map(|row| row.get(0)).collect()
+                let mut client = postgres::Client::connect(&self.with_password(), postgres::NoTls)
+                    .expect("the database of the test does it");
+                client
+                    .query(query, &[])
+                    .expect("the database of the test does it")
+                    .iter()
+                    .map(|row| row.get(0))
+                    .collect()
             }
         }
     }
@@ -80,7 +95,7 @@ impl Base {
     fn count(&self, story: &Story, of: &str) -> usize {
         let text = if let Self::Server("mysql", _) = self { "CHAR" } else { "TEXT" };
         let query = format!("SELECT CAST(COUNT(*) AS {text}) FROM {of}");
-        self.column(story, &query)[0].as_deref().unwrap_or_default().parse().unwrap()
+        self.column(story, &query)[0].as_deref().unwrap_or_default().parse().expect("the database of the test does it")
     }
 
     /// Makes a table of messages whose ids have gaps.
@@ -198,9 +213,9 @@ fn changed_by_someone_else(base: &Base) {
     let failures = story.lines("out/failures.jsonl");
     assert_eq!(failures.len(), 3);
     assert!(failures.iter().all(|failure| failure["kind"] == "conflict"), "{failures:?}");
-    let told = failures[0]["message"].as_str().unwrap();
+    let told = failures[0]["message"].as_str().expect("the database of the test does it");
     assert!(told.contains("`text` was \"message 1\" when it was read, and is \"edited\""), "{told}");
-    assert!(failures[1]["message"].as_str().unwrap().contains("\"mine\""));
+    assert!(failures[1]["message"].as_str().expect("the database of the test does it").contains("\"mine\""));
     assert_eq!(base.column(&story, "SELECT label FROM messages WHERE id = 4"), [Some("mine".to_owned())]);
     assert_eq!(base.column(&story, "SELECT label FROM messages WHERE id = 1"), [None]);
 }
@@ -357,8 +372,8 @@ fn the_password_of_a_database_stands_in_no_file() {
         ran.says(0, &["5 succeeded"]).does_not_say(PASSWORD);
         let mut folders = vec![story.folder().to_owned()];
         while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
+            for entry in std::fs::read_dir(folder).expect("the database of the test does it") {
+                let path = entry.expect("the database of the test does it").path();
                 if path.is_dir() {
                     folders.push(path);
                 } else {
