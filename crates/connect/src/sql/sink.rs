@@ -14,7 +14,7 @@ use domain::{
 use serde_json::value::RawValue;
 
 use super::{
-    Access, Database, DatabaseError, SqlSource, Trouble, Value,
+    Access, Database, DatabaseError, SqlSource, Trouble, Value, Where,
     batch::{self, Change},
     insert::{self, Addition},
     merge::SqlMerge,
@@ -213,6 +213,16 @@ impl Writer {
 
     fn connect(&self, touch: Touch) -> Result<(Box<dyn Database>, Table), DatabaseError> {
         let SqlSinkSettings { access, status, names, .. } = &*self.settings;
+        if touch == Touch::Create
+            && let Where::Sqlite(place) = &access.at
+            && !place.path.exists()
+        {
+            // An empty file is an empty database.
+            let made = create_folder(place).and_then(|()| {
+                std::fs::write(&place.path, b"").map_err(|error| crate::file::cannot_sink("write", place, &error))
+            });
+            made.map_err(|error| DatabaseError::new(Trouble::Refused, error.message))?;
+        }
         let mut database = access.connect()?;
         let mut wanted: Vec<String> = self.composer.columns().iter().map(|column| column.name.clone()).collect();
         wanted.extend(status.clone());
@@ -315,6 +325,9 @@ impl Writer {
                 Err(failure) => Err(failure),
             });
         }
+        if self.settings.creates {
+            self.widen(&additions)?;
+        }
         let SqlSinkSettings { folder, run, .. } = &*self.settings;
         let name = name_of(folder, run).map_err(|error| Looked::Wrong(self.settings.unwritable(&error)))?;
         let Some((database, table)) = &mut self.connected else { return Ok(ends) };
@@ -352,6 +365,30 @@ impl Writer {
             noted.map_err(|error| Looked::Wrong(self.settings.unwritable(&error)))?;
         }
         Ok(ends)
+    }
+
+    /// Makes the columns of fields that no record before had.
+    fn widen(&mut self, additions: &[(usize, Addition)]) -> Result<(), Looked> {
+        let Some((database, table)) = &mut self.connected else { return Ok(()) };
+        let mut missing: Vec<String> = Vec::new();
+        for (name, _) in additions.iter().flat_map(|(_, addition)| &addition.row) {
+            if table.find(name).is_none() && !missing.contains(name) {
+                missing.push(name.clone());
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let key = table.keys().map(|column| column.name.clone()).collect::<Vec<_>>();
+        let altered = database.execute(&table.alter(&missing), &[]);
+        let looked = altered.and_then(|_| Table::look(&mut **database, &self.settings.access.name, Some(&key)));
+        match looked {
+            Ok(now) => {
+                *table = now;
+                Ok(())
+            }
+            Err(error) => Err(self.told(&error)),
+        }
     }
 
     /// Returns what is to be written for a record: nothing where it is written already.
