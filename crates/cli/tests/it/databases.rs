@@ -6,7 +6,7 @@ use mysql::prelude::Queryable as _;
 use simulate::Script;
 use testkit::servers::{PASSWORD, Server};
 
-use crate::story::{Pipeline, Story, records, slow};
+use crate::story::{Pipeline, Running, Story, records, slow};
 
 /// A database of a test.
 enum Base {
@@ -260,9 +260,15 @@ fn shared(base: &Base) {
         &base.sink(IN_PLACE),
     );
     base.messages(&story, 300);
-    // Two machines, each with a state folder of its own.
-    let one = story.start(["--state", "one"]);
-    let other = story.start(["--state", "two"]);
+    // Two machines, each with folders of its own.
+    let text = story.text("pipeline.yaml").replace("path: t.db", &format!("path: {}", story.path("t.db").display()));
+    let start = |machine: &str| {
+        story.write(&format!("{machine}/pipeline.yaml"), &text);
+        story.write(&format!("{machine}/models.yaml"), story.text("models.yaml"));
+        let pipeline = format!("{machine}/pipeline.yaml");
+        Running::of(story.command(["run", &*pipeline, "--state", &*format!("{machine}/state")]))
+    };
+    let (one, other) = (start("one"), start("other"));
     let ended = [one.wait(), other.wait()];
     assert!(ended.iter().all(|ran| ran.status == 0), "{ended:?}");
     assert_eq!(base.count(&story, "messages WHERE label IS NOT NULL"), 300);
