@@ -9,12 +9,12 @@ use testkit::servers::{PASSWORD, Server};
 use crate::story::{Pipeline, Running, Story, records, slow};
 
 /// A database of a test.
-enum Base {
+enum Database {
     Sqlite,
     Server(&'static str, Server),
 }
 
-impl Base {
+impl Database {
     fn mariadb() -> Option<Self> {
         Some(Self::Server("mysql", testkit::servers::mariadb()?))
     }
@@ -118,10 +118,10 @@ fn pipeline(source: &str, sink: &str) -> String {
     )
 }
 
-fn story(base: &Base, script: Script, source: &str, sink: &str) -> Story {
+fn story(base: &Database, script: Script, source: &str, sink: &str) -> Story {
     let mut story = Story::with(records(1), script, &Pipeline::default());
     story.write("pipeline.yaml", pipeline(source, sink));
-    if let Base::Server(..) = base {
+    if let Database::Server(..) = base {
         story.set("DB_PASSWORD", PASSWORD);
     }
     story
@@ -129,11 +129,11 @@ fn story(base: &Base, script: Script, source: &str, sink: &str) -> Story {
 
 const IN_PLACE: &str = "failures: out/failures.jsonl";
 
-fn in_place(base: &Base, script: Script) -> Story {
+fn in_place(base: &Database, script: Script) -> Story {
     story(base, script, &format!("{}, fields: [text]", base.named("table: messages")), &base.sink(IN_PLACE))
 }
 
-fn killed_again_and_again(base: &Base) {
+fn killed_again_and_again(base: &Database) {
     let story = in_place(base, slow(20));
     base.messages(&story, 200);
     for n in 0..4 {
@@ -153,29 +153,29 @@ fn killed_again_and_again(base: &Base) {
 
 #[test]
 fn a_run_over_a_sqlite_table_is_killed_and_every_row_is_answered_once() {
-    killed_again_and_again(&Base::Sqlite);
+    killed_again_and_again(&Database::Sqlite);
 }
 
 #[test]
 fn a_run_over_a_mariadb_table_is_killed_and_every_row_is_answered_once() {
-    if let Some(base) = Base::mariadb() {
+    if let Some(base) = Database::mariadb() {
         killed_again_and_again(&base);
     }
 }
 
 #[test]
 fn a_run_over_a_postgres_table_is_killed_and_every_row_is_answered_once() {
-    if let Some(base) = Base::postgres() {
+    if let Some(base) = Database::postgres() {
         killed_again_and_again(&base);
     }
 }
 
-fn restarted_in_mid_run(mut base: Base) {
+fn restarted_in_mid_run(mut base: Database) {
     let story = in_place(&base, slow(15));
     base.messages(&story, 400);
     let mut running = story.start([]);
     running.until("some are written", |_| base.count(&story, "messages WHERE label IS NOT NULL") > 20);
-    if let Base::Server(_, server) = &mut base {
+    if let Database::Server(_, server) = &mut base {
         server.kill();
         let asked = story.asked();
         // The flow goes on meanwhile.
@@ -189,19 +189,19 @@ fn restarted_in_mid_run(mut base: Base) {
 
 #[test]
 fn a_mariadb_that_is_killed_and_comes_back_costs_no_record() {
-    if let Some(base) = Base::mariadb() {
+    if let Some(base) = Database::mariadb() {
         restarted_in_mid_run(base);
     }
 }
 
 #[test]
 fn a_postgres_that_is_killed_and_comes_back_costs_no_record() {
-    if let Some(base) = Base::postgres() {
+    if let Some(base) = Database::postgres() {
         restarted_in_mid_run(base);
     }
 }
 
-fn changed_by_someone_else(base: &Base) {
+fn changed_by_someone_else(base: &Database) {
     let story = in_place(base, slow(300));
     base.messages(&story, 8);
     let mut running = story.start([]);
@@ -222,19 +222,19 @@ fn changed_by_someone_else(base: &Base) {
 
 #[test]
 fn a_row_that_someone_changed_meanwhile_keeps_what_they_wrote() {
-    changed_by_someone_else(&Base::Sqlite);
+    changed_by_someone_else(&Database::Sqlite);
 }
 
 #[test]
 fn a_row_of_a_server_that_someone_changed_meanwhile_keeps_what_they_wrote() {
-    for base in [Base::mariadb(), Base::postgres()].into_iter().flatten() {
+    for base in [Database::mariadb(), Database::postgres()].into_iter().flatten() {
         changed_by_someone_else(&base);
     }
 }
 
 #[test]
 fn an_answer_that_is_too_long_for_its_column_is_no_success_and_costs_no_other() {
-    for base in [Base::mariadb(), Base::postgres()].into_iter().flatten() {
+    for base in [Database::mariadb(), Database::postgres()].into_iter().flatten() {
         let story = in_place(&base, Script::default());
         base.run(
             &story,
@@ -252,7 +252,7 @@ fn an_answer_that_is_too_long_for_its_column_is_no_success_and_costs_no_other() 
     }
 }
 
-fn shared(base: &Base) {
+fn shared(base: &Database) {
     let story = story(
         base,
         slow(15),
@@ -278,13 +278,13 @@ fn shared(base: &Base) {
 
 #[test]
 fn two_runs_share_a_table_and_ask_about_no_row_twice() {
-    shared(&Base::Sqlite);
-    for base in [Base::mariadb(), Base::postgres()].into_iter().flatten() {
+    shared(&Database::Sqlite);
+    for base in [Database::mariadb(), Database::postgres()].into_iter().flatten() {
         shared(&base);
     }
 }
 
-fn into_another_table(base: &Base) {
+fn into_another_table(base: &Database) {
     let source = format!("{}, fields: [text]", base.named("table: messages"));
     let story =
         story(base, slow(10), &source, &base.sink("table: labels, overwrite: true, failures: out/failures.jsonl"));
@@ -303,15 +303,15 @@ fn into_another_table(base: &Base) {
 
 #[test]
 fn rows_are_added_to_another_table_once_whenever_the_run_is_killed() {
-    into_another_table(&Base::Sqlite);
-    for base in [Base::mariadb(), Base::postgres()].into_iter().flatten() {
+    into_another_table(&Database::Sqlite);
+    for base in [Database::mariadb(), Database::postgres()].into_iter().flatten() {
         into_another_table(&base);
     }
 }
 
 #[test]
 fn a_table_becomes_a_file_and_a_file_a_table() {
-    let base = Base::Sqlite;
+    let base = Database::Sqlite;
     let source = "sqlite: { path: t.db, table: messages }, fields: [text]";
     let story = story(&base, Script::default(), source, "csv: { path: out/labels.csv, overwrite: true }");
     base.messages(&story, 20);
@@ -334,7 +334,7 @@ fn a_table_becomes_a_file_and_a_file_a_table() {
 
 #[test]
 fn columns_that_are_missing_are_offered_and_made() {
-    for base in [Some(Base::Sqlite), Base::mariadb(), Base::postgres()].into_iter().flatten() {
+    for base in [Some(Database::Sqlite), Database::mariadb(), Database::postgres()].into_iter().flatten() {
         let sink = base.sink("columns: { label: category }, status: state, failures: out/failures.jsonl");
         let story =
             story(&base, Script::default(), &format!("{}, fields: [text]", base.named("table: messages")), &sink);
@@ -349,7 +349,7 @@ fn columns_that_are_missing_are_offered_and_made() {
 
 #[test]
 fn what_is_wrong_with_a_table_or_the_way_to_it_is_told_in_words() {
-    for base in [Base::mariadb(), Base::postgres()].into_iter().flatten() {
+    for base in [Database::mariadb(), Database::postgres()].into_iter().flatten() {
         let mut story = in_place(&base, Script::default());
         story.tidemill(["check", "pipeline.yaml"]).says(2, &["there is no table `messages`"]);
         base.run(&story, "CREATE TABLE message (text VARCHAR(10), label VARCHAR(10), score INTEGER)");
@@ -359,7 +359,7 @@ fn what_is_wrong_with_a_table_or_the_way_to_it_is_told_in_words() {
         story.set("DB_PASSWORD", "wrong-password-4711");
         let said = story.tidemill(["check", "pipeline.yaml"]);
         said.says(2, &["does not let"]).does_not_say("wrong-password-4711");
-        let Base::Server(word, server) = &base else { continue };
+        let Database::Server(word, server) = &base else { continue };
         let password = format!("{word}: {{ url: \"{}\", table: t, password: {PASSWORD} }}", server.url());
         story.write("pipeline.yaml", pipeline(&password, &base.sink(IN_PLACE)));
         story.tidemill(["check", "pipeline.yaml"]).says(2, &["never stands in the file itself"]).does_not_say(PASSWORD);
@@ -371,7 +371,7 @@ fn what_is_wrong_with_a_table_or_the_way_to_it_is_told_in_words() {
 
 #[test]
 fn the_password_of_a_database_stands_in_no_file() {
-    for base in [Base::mariadb(), Base::postgres()].into_iter().flatten() {
+    for base in [Database::mariadb(), Database::postgres()].into_iter().flatten() {
         let story = in_place(&base, Script::default());
         base.messages(&story, 5);
         let ran = story.run(["--json"]);

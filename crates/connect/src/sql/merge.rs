@@ -9,7 +9,7 @@ use domain::{
 
 use super::{
     SqlSinkSettings,
-    sink::{Looked, Writer},
+    writer::{Looked, Writer},
 };
 use crate::{
     file::Aside,

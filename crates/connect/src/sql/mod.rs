@@ -30,6 +30,7 @@ mod spool;
 mod table;
 #[cfg(test)]
 mod tests;
+mod writer;
 mod written;
 
 pub use access::{Access, Password, Tls};
