@@ -10,11 +10,14 @@ use std::{
     fs::{self, File},
     io::{BufRead as _, BufReader},
     net::TcpListener,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::mpsc::sync_channel,
     time::Duration,
 };
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
 /// The password of every server here.
 pub const PASSWORD: &str = "planted-database-password-4711";
@@ -61,6 +64,10 @@ fn start(which: Which, program: &str) -> Option<Server> {
     let template = template(which, &binary);
     let folder = databases().join(format!("{program}-{}-{}", std::process::id(), free_port()));
     copy(&template, &folder);
+    certify(&folder);
+    if which == Which::Postgres {
+        own(&folder);
+    }
     let mut server = Server { which, folder, port: free_port(), child: None };
     server.start();
     Some(server)
@@ -74,6 +81,13 @@ impl Server {
             Which::MariaDb => format!("mysql://app@127.0.0.1:{}/app", self.port),
             Which::Postgres => format!("postgres://postgres@127.0.0.1:{}/postgres", self.port),
         }
+    }
+
+    /// Returns the file of the authority that vouches for the server.
+    #[must_use]
+    pub fn authority(&self) -> PathBuf {
+        // PostgreSQL keeps its folder to itself.
+        self.folder.with_extension("ca.pem")
     }
 
     /// Kills the server as a crash of the machine would.
@@ -146,6 +160,8 @@ impl Server {
                     // Temporary tables of several servers have the same names.
                     format!("--tmpdir={data}"),
                     "--skip-log-bin".to_owned(),
+                    format!("--ssl-cert={data}/server.pem"),
+                    format!("--ssl-key={data}/server.key"),
                     "--innodb-flush-log-at-trx-commit=2".to_owned(),
                     "--innodb-buffer-pool-size=32M".to_owned(),
                     "--innodb-log-file-size=8M".to_owned(),
@@ -165,6 +181,12 @@ impl Server {
                     "listen_addresses=127.0.0.1".to_owned(),
                     "-c".to_owned(),
                     "shared_buffers=16MB".to_owned(),
+                    "-c".to_owned(),
+                    "ssl=on".to_owned(),
+                    "-c".to_owned(),
+                    "ssl_cert_file=server.pem".to_owned(),
+                    "-c".to_owned(),
+                    "ssl_key_file=server.key".to_owned(),
                 ],
             ),
         };
@@ -176,7 +198,27 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
         let _ = fs::remove_dir_all(&self.folder);
+        let _ = fs::remove_file(self.authority());
     }
+}
+
+/// Gives the server in `folder` a certificate of an authority of its own, which lies beside it.
+fn certify(folder: &Path) {
+    let of = |names: &[&str]| {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        (KeyPair::generate().expect("there is randomness"), CertificateParams::new(names).expect("the names are names"))
+    };
+    let (key, mut params) = of(&[]);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = params.self_signed(&key).expect("the parameters are sound");
+    let (own_key, own) = of(&["localhost", "127.0.0.1"]);
+    let own = own.signed_by(&own_key, &Issuer::new(params, key)).expect("the parameters are sound");
+    let write = |path: PathBuf, text: String| fs::write(path, text).expect("the target folder can be written");
+    write(folder.with_extension("ca.pem"), authority.pem());
+    write(folder.join("server.pem"), own.pem());
+    let path = folder.join("server.key");
+    write(path.clone(), own_key.serialize_pem());
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("the file is ours");
 }
 
 /// Makes an empty database, once.
@@ -239,6 +281,7 @@ fn template(which: Which, binary: &Path) -> PathBuf {
         );
         let file = folder.join("users.sql");
         fs::write(&file, statements).expect("the target folder can be written");
+        certify(&aside);
         let mut server = Server { which, folder: aside.clone(), port: free_port(), child: None };
         let mut command = server.command(binary);
         let mut child =

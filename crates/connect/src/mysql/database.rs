@@ -203,6 +203,10 @@ fn told(error: &Error) -> DatabaseError {
         Error::DriverError(mysql::DriverError::TlsNotSupported) => {
             (Trouble::Refused, "the server does not offer TLS; `tls: off` connects without".to_owned())
         }
+        // One that is not trusted now will not be by itself.
+        other if other.to_string().contains("certificate") => {
+            (Trouble::Refused, format!("no secure connection: {other}"))
+        }
         other => (Trouble::Away, other.to_string()),
     };
     DatabaseError::new(trouble, message)

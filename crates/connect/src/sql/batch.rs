@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use domain::{Failure, FailureKind, RecordKey};
 
-use super::{Database, DatabaseError, Flavor, Trouble, Value, cells, database::Statement, table::Table};
+use super::{Database, DatabaseError, Flavor, Kind, Trouble, Value, cells, database::Statement, table::Table};
 
 /// What is to become of one row.
 pub(crate) struct Change {
@@ -223,7 +223,10 @@ fn update(
 
 /// Writes rows that are good: one statement for as many as write the same columns, where the database has a form for it.
 fn together(database: &mut dyn Database, table: &Table, changes: &[&Change]) -> Result<(), DatabaseError> {
-    if table.flavor != Flavor::Postgres {
+    // Text in a table made of values has a collation of its own, by which MySQL finds no index of a key of text.
+    let is_numbered = table.keys().all(|column| column.kind == Kind::Integer);
+    let has_form = table.flavor == Flavor::Postgres || (table.flavor == Flavor::Mysql && is_numbered);
+    if !has_form || changes.len() == 1 {
         return changes.iter().try_for_each(|change| update(database, table, &change.row, &change.new));
     }
     let mut rest = changes;
@@ -233,6 +236,10 @@ fn together(database: &mut dyn Database, table: &Table, changes: &[&Change]) -> 
         let n = rest.iter().take_while(is_alike).count();
         let (alike, behind) = rest.split_at(n);
         rest = behind;
+        if table.flavor == Flavor::Mysql {
+            joined(database, table, alike, &columns)?;
+            continue;
+        }
         let mut statement =
             Statement::new(table.flavor, format!("UPDATE {} AS t SET ", table.flavor.table(&table.name)));
         for (n, column) in columns.iter().enumerate() {
@@ -260,6 +267,40 @@ fn together(database: &mut dyn Database, table: &Table, changes: &[&Change]) -> 
         statement.execute(database)?;
     }
     Ok(())
+}
+
+/// As [`together`], in the words of MySQL, where the values are a table that comes first: each finds its row by the key.
+fn joined(
+    database: &mut dyn Database,
+    table: &Table,
+    changes: &[&Change],
+    columns: &[usize],
+) -> Result<(), DatabaseError> {
+    let flavor = table.flavor;
+    let mut statement = Statement::new(flavor, "UPDATE (");
+    for (row, change) in changes.iter().enumerate() {
+        statement.push(if row > 0 { " UNION ALL SELECT " } else { "SELECT " });
+        for (n, (column, value)) in table.keys().zip(&change.row).enumerate() {
+            statement.push(if n > 0 { ", " } else { "" }).bind(column, value.clone());
+            statement.push(&if row == 0 { format!(" AS k{n}") } else { String::new() });
+        }
+        for (n, (column, value)) in change.new.iter().enumerate() {
+            let column = &table.columns[*column];
+            statement.push(", ").bind(column, cells::to_value(flavor, column, value));
+            statement.push(&if row == 0 { format!(" AS c{n}") } else { String::new() });
+        }
+    }
+    statement.push(&format!(") AS v STRAIGHT_JOIN {} AS t ON ", flavor.table(&table.name)));
+    for (n, column) in table.keys().enumerate() {
+        let quoted = flavor.quoted(&column.name);
+        statement.push(&format!("{}t.{quoted} = v.k{n}", if n > 0 { " AND " } else { "" }));
+    }
+    statement.push(" SET ");
+    for (n, column) in columns.iter().enumerate() {
+        let quoted = flavor.quoted(&table.columns[*column].name);
+        statement.push(&format!("{}t.{quoted} = v.c{n}", if n > 0 { ", " } else { "" }));
+    }
+    statement.execute(database).map(drop)
 }
 
 fn conflict(message: String) -> Failure {

@@ -97,6 +97,34 @@ pub(super) fn what_is_too_long_costs_its_row_alone(bed: &Bed) {
     assert_eq!(rows.iter().filter(|row| row.contains("fine")).count(), 297);
 }
 
+pub(super) fn values_of_any_kind_go_in_one_batch(bed: &Bed) {
+    bed.run(&[
+        "CREATE TABLE mixed (id INTEGER PRIMARY KEY, t {text}, d DECIMAL(20,10), f DOUBLE PRECISION, j {json}, b {binary})",
+        "INSERT INTO mixed (id) VALUES (1), (2), (3)",
+    ]);
+    let mut database = bed.connect();
+    let table = Table::look(&mut *database, &bed.table("mixed").name, None).unwrap();
+    let rows = [
+        ["\"中文 😀 ' \\\\ x\"", "1234567890.0123456789", "0.1", "{\"a\":1.50}", "\"AP8=\""],
+        ["null", "2", "3", "\"text\"", "null"],
+        ["17", "null", "0.30000000000000004", "[1]", "\"AAAA\""],
+    ];
+    let changes: Vec<Change> = (rows.iter().enumerate())
+        .map(|(n, row)| {
+            let new = row.iter().enumerate().map(|(n, value)| (n + 1, (*value).to_owned())).collect();
+            change(&table, n as i64 + 1, &[], new)
+        })
+        .collect();
+    let ends = batch::write(&mut *database, &table, &changes).unwrap();
+    assert!(ends.iter().all(Result::is_ok), "{ends:?}");
+    let read = bed.rows("mixed");
+    let is_sqlite = database.flavor() == Flavor::Sqlite;
+    assert!(read[0].contains("中文 😀 ' \\\\ x") && read[0].ends_with("|0.1|{\"a\":1.50}|\"AP8=\""), "{read:?}");
+    assert!(is_sqlite || read[0].contains("|1234567890.0123456789|"), "{read:?}");
+    assert!(read[1].starts_with("2|null|2") && read[1].ends_with("|\"text\"|null"), "{read:?}");
+    assert!(read[2].starts_with("3|\"17\"|null|0.30000000000000004|[1]|\"AAAA\""), "{read:?}");
+}
+
 pub(super) fn rows_of_keys_of_several_columns_are_written(bed: &Bed) {
     bed.run(&[
         "CREATE TABLE several (a INTEGER, b {text}, answer {text}, j {json}, PRIMARY KEY (a, b))",

@@ -14,7 +14,7 @@ use crate::Place;
 pub(super) struct Bed {
     pub(super) access: Access,
     _folder: Option<TempDir>,
-    _server: Option<testkit::servers::Server>,
+    pub(super) server: Option<testkit::servers::Server>,
 }
 
 impl Bed {
@@ -23,19 +23,19 @@ impl Bed {
         let path = folder.path().join("t.db");
         std::fs::write(&path, b"").unwrap();
         let at = Where::Sqlite(Place { path, name: "t.db".to_owned() });
-        Self { access: access(at), _folder: Some(folder), _server: None }
+        Self { access: access(at), _folder: Some(folder), server: None }
     }
 
     pub(super) fn mariadb() -> Option<Self> {
         let server = testkit::servers::mariadb()?;
         let at = Where::Mysql(reached(&server, &["mysql"], 3306));
-        Some(Self { access: access(at), _folder: None, _server: Some(server) })
+        Some(Self { access: access(at), _folder: None, server: Some(server) })
     }
 
     pub(super) fn postgres() -> Option<Self> {
         let server = testkit::servers::postgres()?;
         let at = Where::Postgres(reached(&server, &["postgres"], 5432));
-        Some(Self { access: access(at), _folder: None, _server: Some(server) })
+        Some(Self { access: access(at), _folder: None, server: Some(server) })
     }
 
     pub(super) fn table(&self, name: &str) -> Access {

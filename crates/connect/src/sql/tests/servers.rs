@@ -1,6 +1,9 @@
 //! The suite over each database.
 
+use std::path::PathBuf;
+
 use super::{Bed, guarded, reading};
+use crate::sql::{Cell, Flavor, Tls, Trouble, Where};
 
 fn all(bed: &Bed) {
     reading::every_row_is_read_once_in_the_order_of_any_key(bed);
@@ -8,6 +11,7 @@ fn all(bed: &Bed) {
     reading::what_is_read_is_exact(bed);
     guarded::each_row_has_an_end_of_its_own(bed);
     guarded::what_is_too_long_costs_its_row_alone(bed);
+    guarded::values_of_any_kind_go_in_one_batch(bed);
     guarded::rows_of_keys_of_several_columns_are_written(bed);
 }
 
@@ -20,6 +24,35 @@ fn sqlite_does_what_every_database_does() {
 fn mariadb_does_what_every_database_does() {
     if let Some(bed) = Bed::mariadb() {
         all(&bed);
+    }
+}
+
+#[test]
+fn a_connection_is_encrypted_and_the_server_is_who_it_says() {
+    for bed in [Bed::mariadb(), Bed::postgres()].into_iter().flatten() {
+        let with = |tls: Tls, ca: Option<PathBuf>| {
+            let mut access = bed.access.clone();
+            if let Where::Mysql(server) | Where::Postgres(server) = &mut access.at {
+                (server.tls, server.ca) = (tls, ca);
+            }
+            access.connect()
+        };
+        let authority = bed.server.as_ref().map(testkit::servers::Server::authority);
+        for ca in [authority, None] {
+            let tls = if ca.is_some() { Tls::Verified } else { Tls::Unverified };
+            let mut database = with(tls, ca).unwrap();
+            let asked = match database.flavor() {
+                Flavor::Mysql => {
+                    "SELECT VARIABLE_VALUE FROM information_schema.SESSION_STATUS WHERE VARIABLE_NAME = 'Ssl_version'"
+                }
+                _ => "SELECT version::text FROM pg_stat_ssl WHERE pid = pg_backend_pid()",
+            };
+            let version = database.query(asked, &[]).unwrap();
+            assert_eq!(version, [[Cell::Text("TLSv1.3".to_owned())]], "{tls:?}");
+        }
+        // Nobody that the system knows vouches for it.
+        let refused = with(Tls::Verified, None).err().expect("nobody vouches for it");
+        assert_eq!(refused.trouble, Trouble::Refused, "{refused}");
     }
 }
 
