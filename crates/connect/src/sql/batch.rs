@@ -223,8 +223,11 @@ fn update(
 
 /// Writes rows that are good: one statement for as many as write the same columns, where the database has a form for it.
 fn together(database: &mut dyn Database, table: &Table, changes: &[&Change]) -> Result<(), DatabaseError> {
-    // Text in a table made of values has a collation of its own, by which MySQL finds no index of a key of text.
-    let is_numbered = table.keys().all(|column| column.kind == Kind::Integer);
+    // In a table made of values everything but numbers is text for MySQL, with a collation of its own: no bytes, and no way
+    // to a key of text by its index.
+    let is_binary = |(column, _): &(usize, String)| table.columns[*column].kind == Kind::Binary;
+    let is_numbered = table.keys().all(|column| column.kind == Kind::Integer)
+        && !changes.iter().any(|change| change.new.iter().any(is_binary));
     let has_form = table.flavor == Flavor::Postgres || (table.flavor == Flavor::Mysql && is_numbered);
     if !has_form || changes.len() == 1 {
         return changes.iter().try_for_each(|change| update(database, table, &change.row, &change.new));
