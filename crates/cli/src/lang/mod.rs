@@ -23,7 +23,7 @@ pub(crate) use command_line::parse;
 use words::Words;
 
 /// The catalogue of Chinese, by the part of the program that speaks.
-const CHINESE: [(&str, &str); 8] = [
+const CHINESE: [(&str, &str); 9] = [
     ("cli", include_str!("zh/cli.txt")),
     ("config", include_str!("zh/config.txt")),
     ("help", include_str!("zh/help.txt")),

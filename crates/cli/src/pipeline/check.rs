@@ -148,7 +148,14 @@ pub(crate) fn check_for(file: &Path, models: Option<&Path>, wish: Wish) -> anyho
         is_new
     });
     let named = Named { file: &absolute, name: &pipeline.name };
-    let mut whole = Whole { document: &document, named, diagnostics, outputs: BTreeMap::new(), environment: None, creates: wish.creates };
+    let mut whole = Whole {
+        document: &document,
+        named,
+        diagnostics,
+        outputs: BTreeMap::new(),
+        environment: None,
+        creates: wish.creates,
+    };
     for path in slips::lonely_enums(&document.to_json()) {
         let keys: Vec<&str> = path.iter().map(String::as_str).collect();
         let message = "`enum` allows one value only: every answer would be the same";
