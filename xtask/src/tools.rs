@@ -44,6 +44,9 @@ const SCHEMATHESIS: &str = "schemathesis==4.32.5";
 #[cfg(target_os = "linux")]
 const LITELLM: &str = "litellm[proxy]==1.106.2";
 
+/// What people read and write tables with, against which ours is measured; not installed unless asked for.
+const TABLES: [&str; 4] = ["polars==2.1.0", "fastexcel==0.21.0", "xlsxwriter==3.3.1", "openpyxl==3.1.5"];
+
 /// Something that could not be had.
 pub(crate) struct Missing {
     what: String,
@@ -221,6 +224,12 @@ impl Tools {
 pub(crate) fn install_litellm(root: &Path) -> Result<()> {
     let tools = Tools { root: root.to_owned(), missing: Vec::new() };
     tools.environment("litellm", &[LITELLM.to_owned()])
+}
+
+/// Installs the Python libraries into `target/tools/tables`, where the benchmark of tables looks for them.
+pub(crate) fn install_tables(root: &Path) -> Result<()> {
+    let tools = Tools { root: root.to_owned(), missing: Vec::new() };
+    tools.environment("tables", &TABLES.map(str::to_owned))
 }
 
 /// Tries again once: registries have bad moments.

@@ -49,7 +49,7 @@ fn case(root: &Path, binary: &Path, latency: &str, in_flight: usize, n: u64, ide
 }
 
 /// What a bare client of the same vendor gets: it neither parses nor writes anything. The vendor's own timer is in it.
-fn floor(root: &Path, span: &str, in_flight: usize) -> Result<f64> {
+pub(super) fn floor(root: &Path, span: &str, in_flight: usize) -> Result<f64> {
     let script = format!(r#"{{"counting":"totals","latency":{{"fixed":"{span}"}}}}"#);
     let in_flight = in_flight.to_string();
     let args =
@@ -61,7 +61,7 @@ fn floor(root: &Path, span: &str, in_flight: usize) -> Result<f64> {
 
 /// Watches the vendor: how long until the flow is full (from the first request), and the rate between then and the
 /// moment when nothing is left to start.
-fn watch(vendor: &Vendor, in_flight: u64, n: u64) -> Result<(f64, f64)> {
+pub(super) fn watch(vendor: &Vendor, in_flight: u64, n: u64) -> Result<(f64, f64)> {
     let until = Instant::now() + Duration::from_secs(300);
     let (mut first, mut full, mut last) = (None, None, None);
     while Instant::now() < until {

@@ -13,6 +13,7 @@ mod measure;
 mod memory;
 mod prompt;
 mod start;
+mod tables;
 mod vendor;
 
 use std::path::Path;
@@ -53,6 +54,11 @@ const ALL: &[Bench] = &[
         name: "gateway",
         about: "directly, through nginx, LiteLLM, ours: [whole|streams|latency|memory|all] [ROUNDS], `install-peers`",
         run: gateway::run,
+    },
+    Bench {
+        name: "tables",
+        about: "workbooks, filter and runs in place, against other libraries: [xlsx|csv|filter|all] [ROWS] [ROUNDS], `install-peers`",
+        run: tables::run,
     },
     Bench { name: "start", about: "start of the binary, to `--version`", run: start::run },
 ];
