@@ -60,6 +60,12 @@ impl Contest {
         ran.map(|measured| measured.cpu).collect()
     }
 
+    /// Returns the most memory that a program took in any round, in MB.
+    pub(super) fn memory(&self, name: &str) -> u64 {
+        let ran = self.programs.iter().filter(|one| one.name == name).flat_map(|one| &one.ran);
+        ran.map(|measured| measured.anonymous_mb).max().unwrap_or(0)
+    }
+
     /// Prints what each took: the median of the rounds, with the least and the greatest.
     pub(super) fn print(&self) {
         println!("\n### {}\n", self.title);
@@ -68,7 +74,7 @@ impl Contest {
         for Contestant { name, ran, .. } in self.programs.iter().filter(|one| !one.ran.is_empty()) {
             let (cpu, least, most) = measure::spread(ran.iter().map(|measured| measured.cpu).collect());
             let wall = measure::spread(ran.iter().map(|measured| measured.seconds).collect()).0;
-            let memory = ran.iter().map(|measured| measured.anonymous_mb).max().unwrap_or(0);
+            let memory = self.memory(name);
             let times = ratio(&self.cpu(name), &ours);
             let rounds = if ran.len() < ours.len() { ", once" } else { "" };
             println!("| {name}{rounds} | {cpu:.2} ({least:.2} to {most:.2}) | {times:.2} x | {wall:.2} | {memory} |");
@@ -89,4 +95,10 @@ pub(super) fn print_bar(what: &str, one: &[f64], other: &[f64], bar: f64) {
         let word = if found <= bar { "held" } else { "MISSED" };
         println!("{what}: {found:.2} x the CPU, to be at most {bar:.2} x: {word}");
     }
+}
+
+/// Prints whether memory stayed below a bar.
+pub(super) fn print_memory_bar(what: &str, found: u64, bar: u64) {
+    let word = if found < bar { "held" } else { "MISSED" };
+    println!("{what}: {found} MB, to be below {bar} MB: {word}");
 }

@@ -72,7 +72,7 @@ fn run(stage: &Stage, format: &str, ending: &str) -> Result<()> {
         println!("round {} of {}", number + 1, stage.rounds);
     }
     println!(
-        "\n### {n} rows in a table of {ending}, answers in place, {LATENCY}, {IN_FLIGHT} in flight, ideal {IDEAL:.0}/s\n"
+        "\n### {n} rows of table.{ending}, answers in place, {LATENCY}, {IN_FLIGHT} in flight, ideal {IDEAL:.0}/s\n"
     );
     println!("a bare client that only sends and reads gets {floor:.0}/s here ({:.1} %)\n", floor * 100.0 / IDEAL);
     println!("| | steady /s | of the ideal | whole /s | of the ideal | us CPU per record | most memory, MB |");

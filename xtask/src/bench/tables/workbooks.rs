@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::{
     Stage,
-    contest::{Contest, print_bar},
+    contest::{Contest, print_bar, print_memory_bar},
 };
 use crate::bench::measure;
 
@@ -41,8 +41,10 @@ fn rounds(stage: &Stage, folder: &Path, n: u64, texts: &[&str]) -> Result<()> {
     for (texts, read) in texts.iter().zip(&reads) {
         let what = format!("read of {texts} texts against calamine");
         print_bar(&what, &read.cpu(OURS), &read.cpu(CALAMINE), 1.15);
+        print_memory_bar(&format!("read of {texts} texts"), read.memory(OURS), 60);
     }
     print_bar("write against rust_xlsxwriter", &writes.cpu(OURS), &writes.cpu(WRITER), 0.85);
+    print_memory_bar("write", writes.memory(OURS), 50);
     for ((texts, read), rewrite) in texts.iter().zip(&reads).zip(&rewrites) {
         for (who, reader, writer) in
             [("our read and write", OURS, OURS), ("calamine and rust_xlsxwriter", CALAMINE, WRITER)]
