@@ -56,7 +56,7 @@ impl Head {
         let Opened { mut reader, text_start, .. } = part.open(0)?;
         let (mut text, mut is_whole) = (Vec::new(), false);
         let mut dialect = None;
-        let (end, next) = loop {
+        let (n_blank, end, next) = loop {
             if !is_whole && text.len() <= LONGEST {
                 let size = BLOCK.max(text.len());
                 let block = reader.block(size).map_err(|error| SourceError(cannot("read", &part.place, &error)))?;
@@ -65,9 +65,12 @@ impl Head {
             }
             // What is in the first block decides, so that it is the same however long the first row is.
             let dialect = *dialect.get_or_insert_with(|| declared.detect(&text, is_whole || text.len() < BLOCK));
-            match Boundaries::new(dialect).find(&text) {
-                Found::End { end, next } => break (end, next),
-                _ if is_whole => break (text.len(), text.len()),
+            // Without a header it is the first row with anything in it that tells how many columns there are.
+            let n_blank =
+                if has_header { 0 } else { text.iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count() };
+            match Boundaries::new(dialect).find(&text[n_blank..]) {
+                Found::End { end, next } => break (n_blank, n_blank + end, n_blank + next),
+                _ if is_whole => break (n_blank, text.len(), text.len()),
                 _ if text.len() > LONGEST => {
                     let what = "its first row is longer than 16 MiB; is a quote in it never closed, or is it no table?";
                     return Err(wrong(what.to_owned()));
@@ -81,7 +84,7 @@ impl Head {
             [.., b'\r'] => b"\r",
             _ => b"\n",
         };
-        let first_row = text[..end].strip_suffix(b"\r").unwrap_or(&text[..end]).to_vec();
+        let first_row = text[n_blank..end].strip_suffix(b"\r").unwrap_or(&text[n_blank..end]).to_vec();
         let names = if text.is_empty() {
             Vec::new()
         } else if has_header {
@@ -119,6 +122,21 @@ impl Head {
     fn into_heading(self) -> Heading {
         let Self { dialect, names, has_header, first_row, line_end, has_bom, .. } = self;
         Heading { dialect, names, header: has_header.then_some(first_row), line_end, has_bom }
+    }
+}
+
+#[cfg(any(test, feature = "fuzzing"))]
+impl Heading {
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    pub(crate) fn header(&self) -> Option<&[u8]> {
+        self.header.as_deref()
     }
 }
 

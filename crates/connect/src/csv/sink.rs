@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use super::{
     Declared, Dialect, Heading,
     cells::{Cells, NeedsQuote, push_cell, text_of},
+    rows::Boundaries,
 };
 use crate::{
     file::{Aside, BOM},
@@ -141,6 +142,15 @@ impl TablePen {
         Ok(out.add(&self.line)?)
     }
 
+    /// Writes a row that could not be read as it stood. One whose quote is never closed has no line end of its own: another
+    /// one would be a part of its cell, and one more with every run.
+    fn keep_flawed(&mut self, row: &[u8], out: &mut Aside) -> Result<(), PenError> {
+        let mut boundaries = Boundaries::new(self.heading.dialect);
+        // All of it is one row.
+        let _ = boundaries.find(row);
+        if boundaries.is_quoted() { Ok(out.add(row)?) } else { self.keep(row, out) }
+    }
+
     fn delimit(&self, i: usize, line: &mut Vec<u8>) {
         if i > 0 {
             line.push(self.dialect.delimiter);
@@ -181,7 +191,11 @@ impl Pen for TablePen {
         let Some(row) = &record.row else {
             // A blank row, or one that could not be read, stands as it stood.
             let is_kept = matches!(new, New::Only(_));
-            return if is_kept { self.keep(&record.bytes, out) } else { Err(PenError::Record(NO_ROW.to_owned())) };
+            return if is_kept {
+                self.keep_flawed(&record.bytes, out)
+            } else {
+                Err(PenError::Record(NO_ROW.to_owned()))
+            };
         };
         if new.is_nothing() && self.dialect == self.heading.dialect && self.places.iter().all(Option::is_some) {
             return self.keep(row, out);

@@ -10,7 +10,7 @@ use domain::ports::SourceError;
 use super::{
     cells::{Cells, N_COLUMNS, column_of, letters, number_of},
     package::{Chosen, Package},
-    row::{Value, push_value},
+    row::{CellError, Value, push_value},
     strings::{Strings, StringsReader},
     text::{Kind, Tag},
 };
@@ -62,7 +62,7 @@ impl Head {
             if data_at.is_none()
                 && let Some(data) = find(&xml, b"sheetData")
             {
-                prefix = xml[data.0 + 1..data.0 + 1 + data.1.end - data.0].to_vec();
+                prefix = xml[data.0 + 1..data.1.end].to_vec();
                 prefix.truncate(memchr::memmem::find(&prefix, b"sheetData").unwrap_or(0));
                 last_said = dimension(&xml[..data.0]).unwrap_or(u32::MAX);
                 if data.1.kind == Kind::Empty {
@@ -205,8 +205,13 @@ fn dimension(xml: &[u8]) -> Option<u32> {
 /// Returns the fields that a row names.
 fn fields(row: &[u8], strings: &mut StringsReader, styles: &super::styles::Styles) -> Result<Vec<Field>, String> {
     let mut fields = Vec::new();
-    let mut columns = HashMap::new();
+    let (mut columns, mut next_column) = (HashMap::new(), 0);
     for cell in Cells::new(row).filter(|cell| cell.column < N_COLUMNS) {
+        if cell.column < next_column {
+            let (place, error) = (letters(cell.column), CellError::OutOfOrder);
+            return Err(format!("column {place}: {error}"));
+        }
+        next_column = cell.column + 1;
         let mut quoted = Vec::new();
         let value = push_value(&cell, strings, styles, &mut quoted).map_err(|e| e.to_string())?;
         let name = match value {

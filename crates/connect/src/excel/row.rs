@@ -32,6 +32,9 @@ pub(super) enum CellError {
     /// It names a text that is not there.
     #[error("a cell names a text that the workbook does not have; open and save it in Excel")]
     NoText,
+    /// It is not where it belongs.
+    #[error("the cell stands behind one of a later column, or is there twice; open and save it in Excel")]
+    OutOfOrder,
     /// The texts cannot be looked up.
     #[error("the texts of the workbook cannot be read again: {0}")]
     Strings(#[from] io::Error),
@@ -201,8 +204,17 @@ impl Rows {
             }
             out.extend_from_slice(&field.quoted);
         };
+        let mut next_column = 0;
+        let bad = |column, error: CellError| {
+            let place = super::cells::letters(column);
+            (SkipReason::BadRecord, format!("column {place}: {error}"))
+        };
         for cell in Cells::new(row) {
-            // Cells stand in the order of their columns.
+            // Cells stand in the order of their columns, each once. Where they do not, it is anyone's guess what is meant.
+            if cell.column < next_column {
+                return Err(bad(cell.column, CellError::OutOfOrder));
+            }
+            next_column = cell.column + 1;
             while fields.as_slice().first().is_some_and(|field| field.column < cell.column) {
                 name_next(&mut fields, out);
                 out.extend_from_slice(b"null");
@@ -223,10 +235,7 @@ impl Rows {
                 }
                 Ok(Value::Empty) => out.extend_from_slice(b"null"),
                 Ok(Value::Text | Value::Other) => has_any = true,
-                Err(error) => {
-                    let place = super::cells::letters(cell.column);
-                    return Err((SkipReason::BadRecord, format!("column {place}: {error}")));
-                }
+                Err(error) => return Err(bad(cell.column, error)),
             }
         }
         while !fields.as_slice().is_empty() {

@@ -374,6 +374,30 @@ fn a_cell_that_cannot_be_read_costs_its_row_and_no_other() {
 }
 
 #[test]
+fn a_row_whose_cells_stand_in_no_order_is_told_and_no_value_goes_to_another_column() {
+    let rows = format!(r#"{NAMES}<row r="2"><c r="B2"><v>1</v></c><c r="A2"><v>2</v></c></row>"#);
+    let desk = Desk::new(&book(&rows, &["id", "score"]));
+    let flaw = reads(&desk.source(""), &Starts::new()).unwrap().remove(0).flaw.unwrap();
+    assert!(flaw.1.starts_with("in.xlsx row 2: column A: the cell stands behind one of a later column"), "{flaw:?}");
+    let desk = Desk::new(&book(&NAMES.replace("B1", "A1"), &["id", "score"]));
+    let error = reads(&desk.source(""), &Starts::new()).unwrap_err();
+    assert!(error.contains("row 1: column A: the cell stands behind one of a later column"), "{error}");
+}
+
+#[test]
+fn a_sheet_is_read_wherever_in_it_a_block_ends() {
+    // The tag before the rows ends where the first block does.
+    let blanks = " ".repeat((64 << 10) - HEAD.len());
+    let sheet = format!("{}{blanks}<sheetData>{NAMES}</sheetData></worksheet>", HEAD.replace("<sheetData>", ""));
+    let desk = Desk::new(&book_of(&sheet, &["id", "score"]));
+    assert_eq!(values(&desk.source("")), []);
+    let cut = format!("{}<sheetData>", HEAD.replace("<sheetData>", ""));
+    let desk = Desk::new(&book_of(&cut, &[]));
+    let error = reads(&desk.source(""), &Starts::new()).unwrap_err();
+    assert!(error.contains("it is damaged: its rows have no beginning or no end"), "{error}");
+}
+
+#[test]
 fn records_of_other_sources_get_a_workbook_of_their_own() {
     let desk = Desk::new(&table());
     let lines = "{\"id\":\"007\",\"price\":19.90,\"tags\":[1,\"a\"]}\n{\"id\":\"x < y\",\"note\":\"line 1\\nline 2\",\"big\":12345678901234567890}\n";

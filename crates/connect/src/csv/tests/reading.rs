@@ -74,6 +74,9 @@ fn without_a_header_columns_have_numbers() {
     assert_eq!(job.texts(), [r#"{"c1":"x","c2":"y"}"#, r#"{"c1":"1","c2":"2"}"#]);
     assert_eq!(job.read()[0].record.origin.line, 1);
     assert_eq!(job.source().count().unwrap(), Some(2));
+    // Empty lines before them say nothing of how many columns there are.
+    let job = csv("\n\r\n1,2\n3,4\n").with("header", false);
+    assert_eq!(job.texts(), ["", "", r#"{"c1":"1","c2":"2"}"#, r#"{"c1":"3","c2":"4"}"#]);
 }
 
 #[test]

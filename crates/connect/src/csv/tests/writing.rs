@@ -70,6 +70,15 @@ fn overwriting_replaces_just_that_cell() {
 }
 
 #[test]
+fn a_quote_that_is_never_closed_gets_no_line_end_of_ours_into_its_cell() {
+    for open in ["1,2\n3,\"open\n4,5\n", "1,2\n3,\"open"] {
+        let job = csv(format!("a,b\n{open}")).into("csv", json!({"path": "out.csv", "rows": "all"}));
+        job.merge(|_| r#"{"x":9}"#.to_owned());
+        assert_eq!(job.text("out.csv"), format!("a,b,x\n{}", open.replacen("1,2\n", "1,2,9\n", 1)));
+    }
+}
+
+#[test]
 fn another_dialect_is_written_where_one_is_declared() {
     let content = "a;b\n\"1;5\";it's\n\"say \"\"hi\"\"\";2\n";
     let job = csv(content).into("tsv", json!({"path": "out.tsv"}));
