@@ -2,9 +2,10 @@
 
 #![no_main]
 
+mod answers;
 mod seeds;
 
 libfuzzer_sys::fuzz_target!(
-    init: seeds::write("answer", |said| said.into()),
+    init: seeds::write("answer", answers::said().map(String::into_bytes)),
     |data: &[u8]| work::prompt::fuzzing::answer(data)
 );

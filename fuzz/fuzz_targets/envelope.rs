@@ -2,6 +2,7 @@
 
 #![no_main]
 
+mod answers;
 mod seeds;
 
 use serde_json::json;
@@ -14,6 +15,6 @@ fn body(said: &str) -> Vec<u8> {
 }
 
 libfuzzer_sys::fuzz_target!(
-    init: seeds::write("envelope", body),
+    init: seeds::write("envelope", answers::said().map(|said| body(&said))),
     |data: &[u8]| work::prompt::fuzzing::envelope(data)
 );

@@ -35,6 +35,9 @@ mod config;
 pub mod csv;
 pub mod excel;
 mod file;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod input;
 pub mod json;
 pub mod jsonl;

@@ -39,6 +39,12 @@ impl<'a> Iterator for Cells<'a> {
     }
 }
 
+/// Returns the cells of a row as they stand.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn cells_of(row: &[u8], dialect: Dialect) -> Vec<&[u8]> {
+    Cells::new(row, dialect).collect()
+}
+
 /// Returns where the quote is that closes what begins with one.
 fn closing(cell: &[u8], quote: u8) -> Option<usize> {
     let mut at = 1;

@@ -23,6 +23,8 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use cells::cells_of;
 pub(crate) use cells::{push_json, push_json_inside};
 pub use config::{Delimiter, Quote, SinkConfig, SourceConfig, TsvSinkConfig, TsvSourceConfig, WhichRows};
 pub(crate) use dialect::{Declared, Dialect};
