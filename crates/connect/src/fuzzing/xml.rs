@@ -37,9 +37,8 @@ fn check(mut rest: &str) -> Option<()> {
     let mut open: Vec<(&str, Vec<&str>)> = Vec::new();
     let mut n_roots = 0;
     loop {
-        let (text, behind) = match rest.split_once('<') {
-            Some(found) => found,
-            None => return (open.is_empty() && n_roots == 1 && rest.trim().is_empty()).then_some(()),
+        let Some((text, behind)) = rest.split_once('<') else {
+            return (open.is_empty() && n_roots == 1 && rest.trim().is_empty()).then_some(());
         };
         let parent = open.last().map_or("", |(name, _)| *name);
         if (parent.is_empty() || HOLDERS.contains(&parent)) && !text.trim().is_empty() || !is_text(text) {
