@@ -23,6 +23,7 @@ mod report;
 mod resume;
 mod secrets;
 mod seeing;
+mod their_failures;
 mod their_models;
 mod top;
 mod words;
