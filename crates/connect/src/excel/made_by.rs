@@ -1,4 +1,4 @@
-//! Workbooks that Excel, WPS and LibreOffice saved: answers go into them, and all that was there is there afterwards.
+//! Workbooks that Excel, WPS and `LibreOffice` saved: answers go into them, and all that was there is there afterwards.
 
 use std::{collections::BTreeMap, io::Read as _, path::Path};
 
