@@ -25,7 +25,7 @@ use crate::{
     args::Estimate,
     compose::looking,
     exit::Exit,
-    pipeline::{self, Ready, TokenMode, TokenSample, models_of},
+    pipeline::{self, Ready, StepConfig, TokenMode, TokenSample, models_of},
     progress::{counted, thousands},
     talk,
 };
@@ -228,7 +228,11 @@ async fn of_step(
         ready,
         known,
         counts,
-        answers: Answers::of(config, known.answers.clone()),
+        // What a run put into a table stands there.
+        answers: Answers::of(
+            config,
+            if config.is_table_in_place() { Answers::default() } else { known.answers.clone() },
+        ),
         estimate: StepEstimate { step: name.clone(), ..StepEstimate::default() },
         tokenizers: BTreeMap::new(),
         routes: BTreeMap::new(),
@@ -263,10 +267,43 @@ async fn of_step(
             talk::say(format!("step {name}: {} looked at", counted(counting.estimate.records, "record")));
         }
     }
+    if counts.mode.counts_answers() && config.is_table_in_place() {
+        counting.take_answered_rows(u16::try_from(number)?, config, &nobody).await?;
+    }
     Ok(counting.finish(args))
 }
 
 impl Counting<'_> {
+    /// Counts the answers that stand in a table of a database, which gives only rows without one where those are wanted.
+    async fn take_answered_rows(
+        &mut self,
+        number: u16,
+        config: &StepConfig,
+        nobody: &Arc<dyn ModelClient>,
+    ) -> anyhow::Result<()> {
+        let mut all = config.clone();
+        all.source.pending = None;
+        all.sink.overwrite();
+        let (source, _) = looking::at(self.ready, number, &all, nobody)?;
+        let mut records = source.open(&Starts::new())?;
+        loop {
+            let reads = records.next(BATCH).await?;
+            if reads.is_empty() {
+                return Ok(());
+            }
+            for read in reads.iter().filter(|read| read.flaw.is_none()) {
+                self.count_answer(&read.record, number);
+            }
+        }
+    }
+
+    fn count_answer(&mut self, record: &Record, step: u16) {
+        let ready = self.ready;
+        let routes = ready.pipeline.steps.0[usize::from(step)].1.routes();
+        let tokenizer = self.tokenizer(routes.first().copied().unwrap_or_default());
+        self.answers.take(record, self.counts.most(), tokenizer);
+    }
+
     fn take(
         &mut self,
         read: Read,
@@ -281,11 +318,10 @@ impl Counting<'_> {
             *self.estimate.skipped.entry(reason.word()).or_default() += 1;
             return Ok(());
         }
-        if self.counts.mode.counts_answers() && !self.known.answered.contains(&RecordKey { step, ..record.key }) {
-            let ready = self.ready;
-            let routes = ready.pipeline.steps.0[usize::from(step)].1.routes();
-            let tokenizer = self.tokenizer(routes.first().copied().unwrap_or_default());
-            self.answers.take(&record, self.counts.most(), tokenizer);
+        let is_in_table = self.ready.pipeline.steps.0[usize::from(step)].1.is_table_in_place();
+        let is_known = self.known.answered.contains(&RecordKey { step, ..record.key });
+        if self.counts.mode.counts_answers() && !is_known && !is_in_table {
+            self.count_answer(&record, step);
         }
         if let Err((reason, _)) = source.inspect(&record) {
             *self.estimate.skipped.entry(reason.word()).or_default() += 1;

@@ -70,7 +70,7 @@ fn table(n: u64) -> String {
 fn shown(story: &Story, file: &str) -> Vec<Value> {
     let ran: Ran = story.tidemill(["data", "head", file, "-n", "500"]);
     assert_eq!(ran.status, 0, "{ran:?}");
-    ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    ran.stdout.lines().map(|line| serde_json::from_str(line).expect("it prints JSON")).collect()
 }
 
 fn n_labels(story: &Story, file: &str) -> usize {
@@ -127,7 +127,7 @@ fn a_list_for_an_answer_is_json_in_its_cell_and_costs_no_row() {
 fn a_bad_answer_is_asked_for_again_with_its_row_as_often_as_was_said() {
     let garbage = Fault { asks: Some(2), ..Fault::new(FaultKind::Garbage, 1.0) };
     let bad = |retries: &str| {
-        let script = Script { faults: vec![garbage.clone()], ..Script::default() };
+        let script = Script { faults: vec![garbage], ..Script::default() };
         let story = story(script, &table(10), LABEL, IN_PLACE, retries);
         // The same question is asked again, so that the vendor knows it again.
         let text =
