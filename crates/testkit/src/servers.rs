@@ -333,7 +333,16 @@ fn is_root() -> bool {
 fn databases() -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/databases");
     fs::create_dir_all(&folder).expect("the target folder can be written");
-    fs::canonicalize(folder).expect("it was made")
+    let folder = fs::canonicalize(folder).expect("it was made");
+    let is_open = |folder: &Path| fs::metadata(folder).is_ok_and(|about| about.permissions().mode() & 0o001 != 0);
+    if !is_root() || folder.ancestors().all(is_open) {
+        return folder;
+    }
+    // PostgreSQL runs as another user, who cannot come to where we are.
+    let folder = std::env::temp_dir().join("tidemill-databases");
+    fs::create_dir_all(&folder).expect("the folder for temporary files can be written");
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("the folder is ours");
+    folder
 }
 
 fn free_port() -> u16 {
