@@ -16,7 +16,7 @@ mod waits;
 use std::{
     collections::{BinaryHeap, VecDeque},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -107,6 +107,7 @@ pub(crate) async fn run_pass(
         n_asking: AtomicUsize::new(0),
         answered: Notify::new(),
         n_uncommitted: AtomicUsize::new(0),
+        bills: pass.flow.budget.as_ref().map(|_| Mutex::default()),
         next_derived: AtomicU64::new(recovered.next_derived.get(&pass.step).copied().unwrap_or_default()),
     });
     let mine = |key: &RecordKey| key.step == pass.step;
@@ -306,16 +307,28 @@ impl Flowing<'_> {
         if self.stopping.is_some() || self.is_paused || self.ready.is_empty() {
             return;
         }
-        if let Some(told) = self.spending.as_ref().and_then(Spending::spent) {
+        if let Some(told) = self.spent() {
             self.stop_for_budget(told);
             return;
         }
         while !self.ready.is_empty() {
+            if let Some(told) = self.spent() {
+                return self.stop_for_budget(told);
+            }
             self.is_full = self.shared.n_asking.load(Ordering::Relaxed) >= self.flow.max_in_flight || self.is_behind();
             if self.is_full || !self.start_one() {
                 return;
             }
         }
+    }
+
+    /// Tells which part of the budget is spent, if one is, with the answers that are here and not yet durable.
+    fn spent(&mut self) -> Option<String> {
+        let spending = self.spending.as_mut()?;
+        for (upstream, usage) in self.shared.take_bills() {
+            spending.add(&upstream, &usage);
+        }
+        spending.spent()
     }
 
     /// Starts the first ready item whose lane has a place, and returns whether there was one. Where records are asked of

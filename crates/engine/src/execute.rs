@@ -13,7 +13,7 @@ use bytes::Bytes;
 use domain::{
     Answer, AnswerMeta, Attempted, BoxFuture, Clock, Derived, End, Entry, Event, Failure, FailureGroup, FailureKind,
     Header, Located, Member, NoteKind, Noted, Outcome, Parked, Planned, Receipt, Record, RecordKey, Reporter, Spent,
-    Timestamp, WorkItem,
+    Timestamp, Usage, WorkItem,
     ports::{AttemptContext, Ended, Handler, Journal, JournalError, MemberEnd, Notes, Permit, Projection, Rest},
 };
 use futures_util::FutureExt as _;
@@ -39,8 +39,32 @@ pub(crate) struct Shared {
     pub(crate) answered: Notify,
     /// Answers that are here and not yet durable. Dispatch and feed stop while there are too many.
     pub(crate) n_uncommitted: AtomicUsize,
+    /// What answers cost that are here and not yet booked, where there is a budget: what is spent must be known before the
+    /// next attempt is made, however long a commit takes.
+    pub(crate) bills: Option<Mutex<Vec<(String, Usage)>>>,
     /// The position of the next derived record.
     pub(crate) next_derived: AtomicU64,
+}
+
+impl Shared {
+    /// Notes what the answers in these entries cost.
+    fn bill(&self, entries: &[Entry]) {
+        let Some(bills) = &self.bills else { return };
+        let metas = entries.iter().filter_map(|entry| match &entry.header {
+            Header::Outcome(outcome) => Some(&outcome.meta),
+            Header::Attempted(attempted) => Some(&attempted.meta),
+            _ => None,
+        });
+        let billed = metas.filter_map(|meta| Some((meta.upstream.clone().unwrap_or_default(), meta.usage?)));
+        bills.lock().unwrap_or_else(PoisonError::into_inner).extend(billed);
+    }
+
+    /// Takes what was noted since the last time.
+    pub(crate) fn take_bills(&self) -> Vec<(String, Usage)> {
+        self.bills
+            .as_ref()
+            .map_or_else(Vec::new, |bills| std::mem::take(&mut *bills.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
 }
 
 /// What an attempt left, when its entries are durable.
@@ -92,6 +116,7 @@ pub(crate) async fn attempt(shared: Arc<Shared>, mut item: Box<Item>, slot: u32,
     shared.answered.notify_one();
     shared.reporter.on(&Event::Answered { key: id });
     let judged = judge(&shared, &mut item, ended, number);
+    shared.bill(&judged.entries);
     let journaled = match judged.entries.is_empty() {
         true => Ok(Located { segment: 0, offset: 0 }),
         false => shared.journal.append(judged.entries).await,

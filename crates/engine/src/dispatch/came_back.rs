@@ -101,9 +101,6 @@ impl Flowing<'_> {
         let Some(usage) = meta.usage else { return };
         let upstream = meta.upstream.clone().unwrap_or_default();
         self.recovered.billed.entry(self.step).or_default().add(&upstream, usage);
-        if let Some(spending) = &mut self.spending {
-            spending.add(&upstream, &usage);
-        }
         self.context.reporter.on(&Event::Billed { upstream, usage, latency_ms: meta.latency_ms });
     }
 

@@ -149,6 +149,18 @@ async fn a_budget_stops_the_run_with_no_more_than_what_is_in_flight_and_the_next
 }
 
 #[tokio::test(start_paused = true)]
+async fn answers_that_wait_for_a_slow_commit_count_against_the_budget() {
+    let handler = ScriptedHandler::new(8, |_, _| Reply::Answer(10 * MS)).billing(USAGE);
+    let mut story = story(1000, handler);
+    story.journal.commits_take(500 * MS);
+    story.flow.budget = Some(Budget { tokens: Some(100 * USAGE.total()), ..Budget::default() });
+    let end = story.run().await.unwrap();
+    assert!(matches!(end, StepEnd::Stopped(StopReason::Budget(_), 0)), "{end:?}");
+    let n_asked = story.handler.asked().len();
+    assert!((100..=108).contains(&n_asked), "{n_asked} were asked of 100, with 8 in flight");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_budget_that_the_last_answer_spends_does_not_keep_the_outputs_back() {
     let handler = ScriptedHandler::new(8, |_, _| Reply::Answer(10 * MS)).billing(USAGE);
     let mut story = story(20, handler);
