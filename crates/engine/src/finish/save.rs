@@ -15,8 +15,8 @@ use crate::{dispatch::blocking, reread::Reread, run::EngineError};
 /// Records are merged in batches of this size.
 const BATCH: usize = 512;
 
-/// A save takes no more of a run than one part in so many.
-const SHARE: u32 = 20;
+/// A save takes no more of a run than one part in so many: with what goes on around it, less than one in twenty.
+const SHARE: u32 = 24;
 
 /// Returns how long after a save that took `took` the next one begins, where the user wants one `every` so often.
 pub(crate) fn next_after(took: Duration, every: Duration) -> Duration {
@@ -76,8 +76,8 @@ mod tests {
     fn saves_that_take_long_are_made_less_often() {
         let s = Duration::from_secs;
         assert_eq!(next_after(s(1), s(300)), s(299));
-        assert_eq!(next_after(s(15), s(300)), s(285));
-        // A minute of every twenty is what a save of a minute may take.
-        assert_eq!(next_after(s(60), s(300)), s(1140));
+        assert_eq!(next_after(s(10), s(300)), s(290));
+        // A minute of every twenty-four is what a save of a minute may take.
+        assert_eq!(next_after(s(60), s(300)), s(1380));
     }
 }
