@@ -8,7 +8,7 @@ use std::{error::Error, fs};
 
 use connect::{AnswerColumns, FileSource, Place, SinkConfig, SinkPlaces, SourceConfig, Taken};
 use domain::{
-    AnswerMeta, End, Outcome, Read, Record, RecordKey, Timestamp,
+    End, Outcome, Read, Record, RecordKey, Timestamp,
     ports::{Merge, Sink as _, Source as _, Starts},
 };
 use serde_json::{json, value::RawValue};
@@ -125,20 +125,6 @@ fn output(out: &str, fields: &[String], source: &FileSource) -> Fallible<Box<dyn
 }
 
 fn outcome(record: &Record, output: String) -> Fallible<Outcome> {
-    Ok(Outcome {
-        key: record.key,
-        line: record.origin.line,
-        offset: record.origin.offset,
-        hash: 0,
-        request: None,
-        end: End::Succeeded,
-        output: Some(RawValue::from_string(output)?),
-        attempts: 1,
-        meta: AnswerMeta::default(),
-        derived: None,
-        at: Timestamp(0),
-        same_as: None,
-        reparsed: false,
-        restored: false,
-    })
+    let output = Some(RawValue::from_string(output)?);
+    Ok(Outcome { output, attempts: 1, ..Outcome::of(record, End::Succeeded, Timestamp(0)) })
 }

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use domain::{
-    AnswerMeta, End, Failure, FailureKind, Outcome, Read, Record, SkipReason, Timestamp,
+    End, Failure, FailureKind, Outcome, Read, Record, SkipReason, Timestamp,
     ports::{Artefact, Records, Sink as _, Source as _, Starts},
 };
 use serde_json::{Value, json, value::RawValue};
@@ -44,22 +44,8 @@ pub(crate) fn all(records: Box<dyn Records>) -> Vec<Read> {
 }
 
 pub(crate) fn outcome(record: &Record, end: End, output: Option<&str>) -> Outcome {
-    Outcome {
-        key: record.key,
-        line: record.origin.line,
-        offset: record.origin.offset,
-        hash: record.hash(),
-        request: None,
-        end,
-        output: output.map(|output| RawValue::from_string(output.to_owned()).unwrap()),
-        attempts: 3,
-        meta: AnswerMeta::default(),
-        derived: None,
-        at: Timestamp(0),
-        same_as: None,
-        reparsed: false,
-        restored: false,
-    }
+    let output = output.map(|output| RawValue::from_string(output.to_owned()).unwrap());
+    Outcome { output, attempts: 3, ..Outcome::of(record, end, Timestamp(0)) }
 }
 
 pub(crate) fn succeeded(record: &Record, output: &str) -> Outcome {

@@ -26,6 +26,17 @@ pub fn members<'a>(text: &'a str, mut each: impl FnMut(Cow<'a, str>, &'a RawValu
     json.deserialize_map(Members(&mut each)).and_then(|()| json.end()).map_err(|e| NotAnObject(in_words(&e)))
 }
 
+/// Returns whether a value holds nothing: null, or text of white space alone.
+#[must_use]
+pub fn is_empty(value: &RawValue) -> bool {
+    let text = value.get();
+    let Some(inner) = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) else { return text == "null" };
+    // White space may be escaped; whatever else begins otherwise.
+    inner.trim().is_empty()
+        || (inner.trim_start().starts_with('\\')
+            && serde_json::from_str::<String>(text).is_ok_and(|text| text.trim().is_empty()))
+}
+
 /// Appends `text`, which is valid JSON, without the white space between its tokens.
 pub fn compact(text: &str, out: &mut String) {
     // White space between tokens is rare in what machines write: whole stretches are copied, not bytes.
@@ -126,6 +137,17 @@ mod tests {
         let mut all = Vec::new();
         members(text, |name, value| all.push((name.into_owned(), value.get().to_owned()))).map_err(|e| e.0)?;
         Ok(all)
+    }
+
+    #[test]
+    fn a_value_is_empty_if_it_holds_nothing_or_white_space_however_that_is_written() {
+        let is_empty = |text: &str| is_empty(serde_json::from_str(text).unwrap());
+        for empty in ["null", r#""""#, r#"" \t""#, r#"" \u3000""#, "\"\u{3000}\"", r#""\n  ""#] {
+            assert!(is_empty(empty), "{empty}");
+        }
+        for full in ["0", "false", "[]", "{}", r#""0""#, r#"" \" ""#, r#""\\""#, r#"" \n.""#, r#""null""#] {
+            assert!(!is_empty(full), "{full}");
+        }
     }
 
     #[test]

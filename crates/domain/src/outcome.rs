@@ -199,6 +199,27 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Makes the end of a record that was not asked about: of no request, and without an answer.
+    #[must_use]
+    pub fn of(record: &crate::Record, end: End, at: crate::Timestamp) -> Self {
+        Self {
+            key: record.key,
+            line: record.origin.line,
+            offset: record.origin.offset,
+            hash: record.hash(),
+            request: None,
+            end,
+            output: None,
+            attempts: 0,
+            meta: AnswerMeta::default(),
+            derived: None,
+            at,
+            same_as: None,
+            reparsed: false,
+            restored: false,
+        }
+    }
+
     /// Returns whether the last attempt at the record ended with this: it did not if nothing was asked, or if the answer
     /// was there before.
     #[must_use]

@@ -338,22 +338,7 @@ pub(crate) fn outcome(
     attempts: u32,
     at: Timestamp,
 ) -> Entry {
-    let outcome = Outcome {
-        key: record.key,
-        line: record.origin.line,
-        offset: record.origin.offset,
-        hash: record.hash(),
-        request: planned.request,
-        end,
-        output: None,
-        attempts,
-        meta,
-        derived: None,
-        at,
-        same_as: None,
-        reparsed: false,
-        restored: false,
-    };
+    let outcome = Outcome { request: planned.request, meta, attempts, ..Outcome::of(record, end, at) };
     Entry { header: Header::Outcome(Box::new(outcome)), raw }
 }
 

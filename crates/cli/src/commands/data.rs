@@ -278,21 +278,5 @@ fn told(bad: u64) -> Exit {
 }
 
 fn outcome(read: &Read, end: End, output: &RawValue) -> Outcome {
-    let record = &read.record;
-    Outcome {
-        key: record.key,
-        line: record.origin.line,
-        offset: record.origin.offset,
-        hash: record.hash(),
-        request: None,
-        end,
-        output: Some(output.to_owned()),
-        attempts: 0,
-        meta: domain::AnswerMeta::default(),
-        derived: None,
-        at: Timestamp(0),
-        same_as: None,
-        reparsed: false,
-        restored: false,
-    }
+    Outcome { output: Some(output.to_owned()), ..Outcome::of(&read.record, end, Timestamp(0)) }
 }

@@ -1,12 +1,7 @@
 //! The environment: variables and files of keys. The one place that reads them.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::path::{Path, PathBuf};
 
-use domain::Secret;
 use gateway::{ConfigMistake, FaceConfig, ModelsFile, Resolved};
 
 /// Resolves a models file against the environment; files of keys lie relative to `folder`.
@@ -19,23 +14,10 @@ pub(crate) fn resolve_face(models: &ModelsFile, folder: &Path) -> Result<FaceCon
     gateway::resolve_face(models, &variable, &|path| std::fs::read_to_string(folder.join(path)))
 }
 
-/// What stands openly in another tool's file, by the names that its pipeline has for it.
-static GIVEN: Mutex<BTreeMap<String, Secret>> = Mutex::new(BTreeMap::new());
-
-/// Makes [`variable`] find what a file of another tool holds. The file's own counts, whatever the environment has.
-pub(crate) fn give(secrets: BTreeMap<String, Secret>) {
-    given().extend(secrets);
-}
-
-fn given() -> MutexGuard<'static, BTreeMap<String, Secret>> {
-    GIVEN.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Returns a variable of the environment.
 #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
 pub(crate) fn variable(name: &str) -> Option<String> {
-    let secret = given().get(name).map(|secret| secret.expose().to_owned());
-    secret.or_else(|| std::env::var(name).ok())
+    std::env::var(name).ok()
 }
 
 /// Returns the locale of the user's messages.

@@ -94,14 +94,15 @@ pub(crate) fn check_for(file: &Path, models: Option<&Path>, wish: Wish) -> anyho
         Err(diagnostic) => return Ok(Checked { ready: None, diagnostics: vec![*diagnostic] }),
     };
     let absolute = std::path::absolute(file)?;
-    let (text, (pipeline, document, mut diagnostics)) = match theirs::read(file, &text, wish) {
+    let (text, mut read) = match theirs::read(file, &text) {
         Some(made) => (made.text, (made.pipeline, made.document, made.diagnostics)),
         None => {
-            let mut read = config::read::<Pipeline>(file, &text);
-            wish.tell(&mut read);
+            let read = config::read::<Pipeline>(file, &text);
             (text, read)
         }
     };
+    wish.tell(&mut read);
+    let (pipeline, document, mut diagnostics) = read;
     let Some(mut pipeline) = pipeline else {
         let is_models_file = document.at(&["channels"]).is_some() && document.at(&["steps"]).is_none();
         if is_models_file {

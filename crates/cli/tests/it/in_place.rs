@@ -273,7 +273,9 @@ fn what_is_settled_is_saved_while_the_run_goes_on_unless_somebody_has_the_table_
         if file == "in.xlsx" {
             story.tidemill(["data", "convert", "in.csv", "in.xlsx"]).says(0, &[]);
         }
-        story.write("pipeline.yaml", pipeline(source, sink).replace("flow: {", "flow: { save_every: 150ms,"));
+        // Slow, so that there is time for several saves whatever else the machine does.
+        let slow_flow = "flow: { save_every: 150ms, max_in_flight: 2,";
+        story.write("pipeline.yaml", pipeline(source, sink).replace("flow: { max_in_flight: 8,", slow_flow));
         let shown = || {
             let head = story.tidemill(["data", "head", file, "-n", "500"]);
             head.stdout.lines().filter(|line| line.contains(":\"good\"") || line.contains(":\"bad\"")).count()
@@ -286,6 +288,7 @@ fn what_is_settled_is_saved_while_the_run_goes_on_unless_somebody_has_the_table_
         let n = shown();
         running.until("more can be seen", |_| shown() > n);
         running.kill();
+        story.write("pipeline.yaml", pipeline(source, sink));
         // What a killed run saved is its own, and goes on being the table that it writes to.
         story.run([]).says(0, &["going on", "240 succeeded"]).does_not_say("was changed since");
         assert_eq!(shown(), 240);

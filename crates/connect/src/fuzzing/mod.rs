@@ -9,7 +9,7 @@ mod xml;
 use std::{fs, path::Path};
 
 use domain::{
-    AnswerMeta, End, Outcome, Read, Record, Timestamp,
+    End, Outcome, Read, Timestamp,
     ports::{Sink as _, SinkError, Source as _},
 };
 use serde_json::{json, value::RawValue};
@@ -93,26 +93,10 @@ fn is_pending(source: &FileSource, read: &Read) -> bool {
 }
 
 fn outcome(source: &FileSource, read: &Read, field: &str) -> Outcome {
-    let Record { key, origin, .. } = read.record;
     let skipped = read.flaw.clone().map_or_else(|| source.inspect(&read.record).map(|_| ()), Err);
     let (end, output) = match skipped {
         Err((reason, message)) => (End::Skipped { reason, message }, None),
         Ok(()) => (End::Succeeded, RawValue::from_string(json!({ field: ANSWER }).to_string()).ok()),
     };
-    Outcome {
-        key,
-        line: origin.line,
-        offset: origin.offset,
-        hash: 0,
-        request: None,
-        end,
-        output,
-        attempts: 1,
-        meta: AnswerMeta::default(),
-        derived: None,
-        at: Timestamp(0),
-        same_as: None,
-        reparsed: false,
-        restored: false,
-    }
+    Outcome { output, attempts: 1, ..Outcome::of(&read.record, end, Timestamp(0)) }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use domain::{Failure, FailureKind, RecordKey};
 
 use super::{Database, DatabaseError, Flavor, Kind, Trouble, Value, cells, database::Statement, table::Table};
+use crate::table::cut;
 
 /// What is to become of one row.
 pub(crate) struct Change {
@@ -310,11 +311,8 @@ fn conflict(message: String) -> Failure {
     Failure::new(FailureKind::Conflict, message)
 }
 
-/// A value as it is shown, cut where it is long.
+/// A value as it is shown.
 fn shown(value: &str) -> String {
     const SHOWN: usize = 200;
-    match value.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", &value[..end]),
-        None => value.to_owned(),
-    }
+    cut(value, SHOWN).into_owned()
 }

@@ -42,7 +42,25 @@ fn parse(url: &str, is_mysql: bool) -> Result<Server, String> {
     }
 }
 
+/// Puts passwords in place of the variables that are named for them, where `given` has them.
+fn give(password: &mut Option<Password>, given: &dyn Fn(&str) -> Option<Secret>) {
+    if let Some(Password::Env(name)) = password
+        && let Some(secret) = given(name)
+    {
+        *password = Some(Password::Given(secret));
+    }
+}
+
 impl SourceConfig {
+    /// Puts a password in place of the variable that is named for it, where `given` has it: for dialects.
+    pub fn give_password(&mut self, given: &dyn Fn(&str) -> Option<Secret>) {
+        match self {
+            Self::Mysql(it) => give(&mut it.password, given),
+            Self::Postgres(it) => give(&mut it.password, given),
+            _ => {}
+        }
+    }
+
     /// Returns the table of a database, where it is one.
     ///
     /// # Errors
@@ -88,6 +106,15 @@ impl SourceConfig {
 }
 
 impl SinkConfig {
+    /// As [`SourceConfig::give_password`].
+    pub fn give_password(&mut self, given: &dyn Fn(&str) -> Option<Secret>) {
+        match self {
+            Self::Mysql(it) => give(&mut it.password, given),
+            Self::Postgres(it) => give(&mut it.password, given),
+            _ => {}
+        }
+    }
+
     /// Returns the table of a database, where it is one: what is left out is the source's.
     ///
     /// # Errors

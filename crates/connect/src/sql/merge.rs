@@ -9,7 +9,7 @@ use domain::{
 
 use super::{
     SqlSinkSettings,
-    writer::{Looked, Writer},
+    writer::{NotWritten, Writer},
 };
 use crate::{
     file::Aside,
@@ -55,7 +55,7 @@ impl Merge for SqlMerge {
     fn settle(&mut self) -> Result<Vec<Rejected>, SinkError> {
         let rows: Vec<(&Record, &Outcome)> = self.held.iter().map(|(record, outcome)| (record, outcome)).collect();
         let written = self.writer.lock().unwrap_or_else(PoisonError::into_inner).write(&rows);
-        self.may_pass = matches!(written, Err(Looked::Away(_)));
+        self.may_pass = matches!(written, Err(NotWritten::Away(_)));
         let written = written?;
         let mut rejected = Vec::new();
         for ((record, outcome), end) in std::mem::take(&mut self.held).into_iter().zip(written) {

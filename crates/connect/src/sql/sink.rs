@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use super::{
     Access, SqlSource,
     merge::SqlMerge,
-    writer::{Looked, Touch, Writer},
+    writer::{NotWritten, Touch, Writer},
 };
 use crate::{
     FileSource, Place,
@@ -102,7 +102,7 @@ impl Sink for SqlSink {
         let looked = self.writer().look(touch);
         match looked {
             // What is away now may be there when the first answer comes.
-            Err(Looked::Away(message)) => self.held_back = Some(message),
+            Err(NotWritten::Away(message)) => self.held_back = Some(message),
             other => {
                 other.map_err(SinkError::from)?;
             }
@@ -123,8 +123,8 @@ impl Sink for SqlSink {
         self.held_back = match written {
             // What was not taken is told when the step is finished.
             Ok(_) => None,
-            Err(Looked::Wrong(error)) => return Err(error),
-            Err(Looked::Away(message) | Looked::Refused(message)) => {
+            Err(NotWritten::Wrong(error)) => return Err(error),
+            Err(NotWritten::Away(message) | NotWritten::Refused(message)) => {
                 self.tried = Some(Instant::now());
                 Some(message)
             }

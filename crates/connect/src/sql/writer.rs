@@ -12,7 +12,13 @@ use super::{
     table::Table,
     written::{Written, name_of},
 };
-use crate::{file::create_folder, table::Composer};
+use crate::{
+    file::create_folder,
+    table::{Composer, cut, status_of},
+};
+
+/// How much is said of how a row ended, in characters.
+const STATUS: usize = 200;
 
 /// What may be done to a database.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,7 +32,7 @@ pub(super) enum Touch {
 }
 
 /// Why a table was not written.
-pub(super) enum Looked {
+pub(super) enum NotWritten {
     /// It cannot be reached now.
     Away(String),
     /// It does not let us write.
@@ -35,12 +41,12 @@ pub(super) enum Looked {
     Wrong(SinkError),
 }
 
-impl From<Looked> for SinkError {
-    fn from(looked: Looked) -> Self {
+impl From<NotWritten> for SinkError {
+    fn from(looked: NotWritten) -> Self {
         match looked {
-            Looked::Away(message) => Self::environment(message),
-            Looked::Refused(message) => Self::new(message),
-            Looked::Wrong(error) => error,
+            NotWritten::Away(message) => Self::environment(message),
+            NotWritten::Refused(message) => Self::new(message),
+            NotWritten::Wrong(error) => error,
         }
     }
 }
@@ -66,13 +72,13 @@ impl Writer {
         Self { settings, composer, is_in_place, connected: None, notes: HashMap::new() }
     }
 
-    fn told(&self, error: &DatabaseError) -> Looked {
+    fn told(&self, error: &DatabaseError) -> NotWritten {
         let message = format!("cannot write the table `{}`: {}", self.settings.access.name(), error.message);
-        if error.is_away() { Looked::Away(message) } else { Looked::Refused(message) }
+        if error.is_away() { NotWritten::Away(message) } else { NotWritten::Refused(message) }
     }
 
     /// Connects, looks at the table, and makes sure that it has all columns.
-    pub(super) fn look(&mut self, touch: Touch) -> Result<(), Looked> {
+    pub(super) fn look(&mut self, touch: Touch) -> Result<(), NotWritten> {
         self.connected = None;
         let looked = self.connect(touch);
         self.connected = Some(looked.map_err(|error| self.told(&error))?);
@@ -172,14 +178,14 @@ impl Writer {
     }
 
     /// Writes outcomes, and returns what became of each.
-    pub(super) fn write(&mut self, rows: &[(&Record, &Outcome)]) -> Result<Vec<Result<(), Failure>>, Looked> {
+    pub(super) fn write(&mut self, rows: &[(&Record, &Outcome)]) -> Result<Vec<Result<(), Failure>>, NotWritten> {
         let mut ends: Vec<Result<(), Failure>> = Vec::with_capacity(rows.len());
         let (mut changes, mut additions) = (Vec::new(), Vec::new());
         if self.connected.is_none() {
             self.look(Touch::Prepare)?;
         }
         for (record, outcome) in rows {
-            let wanted = self.wanted(record, outcome).map_err(Looked::Wrong)?;
+            let wanted = self.wanted(record, outcome).map_err(NotWritten::Wrong)?;
             ends.push(match wanted {
                 Ok(Some(Wanted::Change(change))) => {
                     changes.push((ends.len(), change));
@@ -197,7 +203,7 @@ impl Writer {
             self.widen(&additions)?;
         }
         let SqlSinkSettings { folder, run, .. } = &*self.settings;
-        let name = name_of(folder, run).map_err(|error| Looked::Wrong(self.settings.unwritable(&error)))?;
+        let name = name_of(folder, run).map_err(|error| NotWritten::Wrong(self.settings.unwritable(&error)))?;
         let Some((database, table)) = &mut self.connected else { return Ok(ends) };
         let mut written = Vec::new();
         let run = || -> Result<(), DatabaseError> {
@@ -228,15 +234,15 @@ impl Writer {
             ends[place] = became;
         }
         for ((part, sample), values) in done {
-            let notes = self.notes_of(part, sample, false).map_err(Looked::Wrong)?;
+            let notes = self.notes_of(part, sample, false).map_err(NotWritten::Wrong)?;
             let noted = notes.note(values.iter().map(|(position, values)| (*position, values.as_str())));
-            noted.map_err(|error| Looked::Wrong(self.settings.unwritable(&error)))?;
+            noted.map_err(|error| NotWritten::Wrong(self.settings.unwritable(&error)))?;
         }
         Ok(ends)
     }
 
     /// Makes the columns of fields that no record before had.
-    fn widen(&mut self, additions: &[(usize, Addition)]) -> Result<(), Looked> {
+    fn widen(&mut self, additions: &[(usize, Addition)]) -> Result<(), NotWritten> {
         let Some((database, table)) = &mut self.connected else { return Ok(()) };
         let mut missing: Vec<String> = Vec::new();
         for (name, _) in additions.iter().flat_map(|(_, addition)| &addition.row) {
@@ -301,8 +307,9 @@ impl Writer {
             _ if status.is_none() => return Ok(None),
             _ => {}
         }
-        if let Some(status) = status {
-            values.push((status.clone(), serde_json::Value::from(ended(&outcome.end)).to_string()));
+        if let (Some(status), Some(ended)) = (status, status_of(&outcome.end)) {
+            // The column may be one of few characters.
+            values.push((status.clone(), serde_json::Value::from(&*cut(&ended, STATUS)).to_string()));
         }
         Ok(Some(values))
     }
@@ -388,17 +395,4 @@ impl Writer {
 fn object(members: &[(String, String)]) -> String {
     let members = members.iter().map(|(name, value)| format!("{}:{value}", serde_json::Value::from(name.as_str())));
     format!("{{{}}}", members.collect::<Vec<_>>().join(","))
-}
-
-/// How a row ended, in its column.
-fn ended(end: &End) -> String {
-    const SHOWN: usize = 200;
-    let (kind, message) = match end {
-        End::Succeeded => return "succeeded".to_owned(),
-        End::Cancelled => return "cancelled".to_owned(),
-        End::Failed(failure) => (failure.kind.word(), failure.message.as_str()),
-        End::Skipped { reason, message } => (reason.word(), message.as_str()),
-        End::Missing => ("missing", "the work came back without this record"),
-    };
-    format!("failed: {kind} - {}", message.chars().take(SHOWN).collect::<String>())
 }

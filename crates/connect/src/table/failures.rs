@@ -19,16 +19,39 @@ pub(crate) struct Told<'a> {
     pub(crate) noun: &'a str,
 }
 
+/// Returns how a record ended: the way, the kind within it, and what there is to say.
+fn words_of(end: &End) -> (&'static str, &'static str, &str) {
+    match end {
+        End::Succeeded => ("succeeded", "succeeded", ""),
+        End::Failed(failure) => ("failed", failure.kind.word(), &failure.message),
+        End::Skipped { reason, message } => ("skipped", reason.word(), message),
+        End::Cancelled => ("cancelled", "cancelled", "called off by the user"),
+        End::Missing => ("missing", "missing", "the work came back without this record"),
+    }
+}
+
+/// Returns what a column of the user's choice says of how a record ended; nothing where the pipeline left it out.
+pub(crate) fn status_of(end: &End) -> Option<String> {
+    let (status, kind, message) = words_of(end);
+    match end {
+        End::Skipped { reason, .. } if reason.is_expected() => None,
+        End::Failed(_) | End::Skipped { .. } => Some(format!("{status}: {kind} - {message}")),
+        End::Succeeded | End::Cancelled | End::Missing => Some(status.to_owned()),
+    }
+}
+
+/// Returns the first `most` characters of a text, and a mark where there are more.
+pub(crate) fn cut(text: &str, most: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
+        None => Cow::Borrowed(text),
+    }
+}
+
 /// Appends the line of a record that did not succeed.
 pub(crate) fn push_failure(told: &Told<'_>, out: &mut Vec<u8>) {
     let Told { record, outcome, end, file, noun } = told;
-    let (status, kind, message) = match end {
-        End::Succeeded => ("succeeded", "succeeded", Cow::Borrowed("")),
-        End::Failed(failure) => ("failed", failure.kind.word(), Cow::Borrowed(failure.message.as_str())),
-        End::Skipped { reason, message } => ("skipped", reason.word(), Cow::Borrowed(message.as_str())),
-        End::Cancelled => ("cancelled", "cancelled", Cow::Borrowed("called off by the user")),
-        End::Missing => ("missing", "missing", Cow::Borrowed("the work came back without this record")),
-    };
+    let (status, kind, message) = words_of(end);
     out.push(b'{');
     if let Some(file) = file {
         out.extend_from_slice(format!("\"file\":{},", Value::from(*file)).as_bytes());
@@ -39,7 +62,7 @@ pub(crate) fn push_failure(told: &Told<'_>, out: &mut Vec<u8>) {
     }
     let head = format!(
         "\"status\":\"{status}\",\"kind\":\"{kind}\",\"message\":{},\"attempts\":{},",
-        Value::from(&*message),
+        Value::from(message),
         outcome.attempts
     );
     out.extend_from_slice(head.as_bytes());

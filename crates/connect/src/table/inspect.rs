@@ -1,7 +1,6 @@
 //! Looking into records.
 
 use domain::{SkipReason, json, ports::Inspected};
-use serde_json::value::RawValue;
 
 /// What a source has to know of the columns that answers go to.
 #[derive(Clone, Debug, Default)]
@@ -30,19 +29,6 @@ pub enum Taken {
 /// What AI-DataFlux writes in place of an answer that it did not get.
 const ERROR: &str = "\"ERROR: ";
 
-/// Returns whether a value is as good as none: `null`, or a text of white space alone.
-pub(crate) fn is_empty(value: &RawValue) -> bool {
-    let text = value.get();
-    let inner = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
-    text == "null" || inner.is_some_and(|inner| inner.trim().is_empty() || is_white(inner))
-}
-
-/// Returns whether the inside of a JSON string is white space, some of it escaped.
-fn is_white(inner: &str) -> bool {
-    inner.contains('\\')
-        && serde_json::from_str::<String>(&format!("\"{inner}\"")).is_ok_and(|text| text.trim().is_empty())
-}
-
 /// What to look for.
 pub(super) struct Looking<'a> {
     /// The field that names the record.
@@ -64,7 +50,7 @@ impl Looking<'_> {
                 Taken::Refused if taken.is_none() && names.iter().any(|new| *new == name) => taken = Some(name.clone()),
                 Taken::Refused => {}
                 Taken::Pending { errors } => {
-                    let is_empty = is_empty(value) || (*errors && value.get().starts_with(ERROR));
+                    let is_empty = json::is_empty(value) || (*errors && value.get().starts_with(ERROR));
                     n_filled += usize::from(!is_empty && names.iter().any(|new| *new == name));
                 }
             }

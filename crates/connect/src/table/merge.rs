@@ -11,7 +11,7 @@ use serde_json::{Value, value::RawValue};
 use super::{
     FileSource, New, Pen, PenError,
     compose::STATUS,
-    failures::{Told, push_failure},
+    failures::{Told, push_failure, status_of},
     in_place::Published,
     original::{Now, Original},
 };
@@ -196,18 +196,6 @@ fn keep(pen: &mut dyn Pen, record: &Record, output: &mut Aside) -> Result<(), Si
     written.map_err(|error| error.at(&format!("`{}`, {}", output.name(), record.origin.line)))?;
     output.count_record();
     Ok(())
-}
-
-/// Returns what is written of how a record ended; nothing where the pipeline left it out.
-fn status_of(end: &End) -> Option<String> {
-    Some(match end {
-        End::Succeeded => "succeeded".to_owned(),
-        End::Failed(failure) => format!("failed: {} - {}", failure.kind.word(), failure.message),
-        End::Skipped { reason, .. } if reason.is_expected() => return None,
-        End::Skipped { reason, message } => format!("skipped: {} - {message}", reason.word()),
-        End::Cancelled => "cancelled".to_owned(),
-        End::Missing => "missing".to_owned(),
-    })
 }
 
 /// Returns new fields with how the record ended behind them.

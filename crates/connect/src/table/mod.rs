@@ -22,7 +22,7 @@ mod tests;
 
 pub(crate) use compose::{Composer, Naming};
 pub(crate) use cut::{About, Found, Last, Shape, Splitter, Words};
-pub(crate) use failures::{Told, push_failure};
+pub(crate) use failures::{Told, cut, push_failure, status_of};
 pub(crate) use format::{Format, Started};
 pub use in_place::{InPlace, is_as_left};
 pub(crate) use inspect::as_text;

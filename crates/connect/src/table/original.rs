@@ -8,7 +8,7 @@ use domain::{
 };
 use serde_json::value::RawValue;
 
-use super::{Composer, FileSource, inspect::is_empty, read::Rows};
+use super::{Composer, FileSource, cut, read::Rows};
 
 /// How much of a value is shown where two differ, in characters.
 const SHOWN: usize = 80;
@@ -143,7 +143,7 @@ fn difference(before: &Record, now: &Record, answer: Option<&RawValue>, guard: &
         let is_answer = guard.columns().iter().any(|column| column.name == *name);
         let (is, was) = (as_cell(value), find(&old, name).unwrap_or_default());
         let ours = find(&written, name);
-        if is_answer && !is_empty(value) && is != was && ours.as_ref() != Some(&is) {
+        if is_answer && !json::is_empty(value) && is != was && ours.as_ref() != Some(&is) {
             let (was, is, ours) = (shown(&was), shown(&is), shown(&ours.unwrap_or_default()));
             return Some(format!("`{name}` was `{was}`, is `{is}`, and was to become `{ours}`"));
         }
@@ -165,8 +165,5 @@ fn as_cell(value: &RawValue) -> String {
 }
 
 fn shown(text: &str) -> String {
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
+    cut(text, SHOWN).into_owned()
 }

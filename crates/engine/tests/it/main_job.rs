@@ -9,8 +9,8 @@ use domain::{
     Billed, End, EndClass, Failure, FailureKind, StopReason, Usage,
     price::{Price, Prices},
 };
-use engine::{Budget, Context, Control, Reparse, Reparsed, StepAccount, StepEnd, Until};
-use testkit::{MemoryRequests, Reply, ScriptedHandler, SteppingClock, answer};
+use engine::{Budget, Control, Reparsed, StepAccount, StepEnd, Until};
+use testkit::{MemoryRequests, Reply, ScriptedHandler, answer};
 
 use crate::story::{MS, S, Story};
 
@@ -288,16 +288,7 @@ async fn a_new_rule_is_applied_to_what_was_paid_for_and_only_what_fails_by_it_is
     let (n_asked, billed) = (story.handler.asked().len(), account.billed);
     assert_eq!(n_asked, 10);
 
-    let context = Context {
-        journal: Arc::new(story.journal.clone()),
-        clock: Arc::new(SteppingClock::new(1)),
-        reporter: Arc::new(()),
-        control: story.control.subscribe(),
-        version: "test".to_owned(),
-    };
-    let (source, handler) = (Arc::new(story.source.clone()), story.handler.clone());
-    let reparse = Reparse { number: 0, source, handler, limit: None, keeps_failures: false };
-    let reparsed = engine::reparse(reparse, &context).await.unwrap();
+    let reparsed = story.judges_again().await;
     let expected = Reparsed { judged: 9, changed: 7, mended: 1, reopened: 1, ..Reparsed::default() };
     assert_eq!(reparsed, expected);
     assert_eq!(story.handler.asked().len(), n_asked, "judging asks for nothing");
@@ -330,16 +321,7 @@ async fn an_answer_that_the_sink_does_not_take_is_kept_and_shown_again_without_a
 
     // Whoever makes room for the answers has them shown again; nothing is asked.
     story.shown.rejecting.lock().unwrap().clear();
-    let context = Context {
-        journal: Arc::new(story.journal.clone()),
-        clock: Arc::new(SteppingClock::new(1)),
-        reporter: Arc::new(()),
-        control: story.control.subscribe(),
-        version: "test".to_owned(),
-    };
-    let (source, handler) = (Arc::new(story.source.clone()), story.handler.clone());
-    let reparse = Reparse { number: 0, source, handler, limit: None, keeps_failures: false };
-    let reparsed = engine::reparse(reparse, &context).await.unwrap();
+    let reparsed = story.judges_again().await;
     assert_eq!((reparsed.judged, reparsed.reopened, reparsed.still_failed), (1000, 0, 0));
     let account = finished(story.goes_on(None).await.unwrap());
     assert_eq!((account.succeeded, account.failed, story.handler.asked().len()), (1000, 0, 1000));

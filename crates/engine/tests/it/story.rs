@@ -6,7 +6,9 @@ use domain::{
     Reporter,
     ports::{Handler, Recovered, RequestTable},
 };
-use engine::{Backoff, Budgets, Context, Control, EngineError, Flow, Step, StepAccount, StepEnd, run_step};
+use engine::{
+    Backoff, Budgets, Context, Control, EngineError, Flow, Reparse, Reparsed, Step, StepAccount, StepEnd, run_step,
+};
 use testkit::{MemoryJournal, MemoryRequests, MemorySink, MemorySource, Reply, ScriptedHandler, Shown, SteppingClock};
 use tokio::{sync::watch, time::Instant};
 
@@ -60,19 +62,30 @@ impl Story {
         self.run_from(&mut self.journal.recovered(), requests, Arc::new(())).await
     }
 
+    /// Judges every answer again, by the handler's rules.
+    pub(crate) async fn judges_again(&self) -> Reparsed {
+        let (source, handler) = (Arc::new(self.source.clone()), self.handler.clone());
+        let reparse = Reparse { number: 0, source, handler, limit: None, keeps_failures: false };
+        engine::reparse(reparse, &self.context(Arc::new(()))).await.unwrap()
+    }
+
+    fn context(&self, reporter: Arc<dyn Reporter>) -> Context {
+        Context {
+            journal: Arc::new(self.journal.clone()),
+            clock: Arc::new(SteppingClock::new(1)),
+            reporter,
+            control: self.control.subscribe(),
+            version: "test".to_owned(),
+        }
+    }
+
     async fn run_from(
         &self,
         recovered: &mut Recovered,
         requests: Option<MemoryRequests>,
         reporter: Arc<dyn Reporter>,
     ) -> Result<StepEnd, EngineError> {
-        let context = Context {
-            journal: Arc::new(self.journal.clone()),
-            clock: Arc::new(SteppingClock::new(1)),
-            reporter,
-            control: self.control.subscribe(),
-            version: "test".to_owned(),
-        };
+        let context = self.context(reporter);
         let mut step = step(self.source.clone(), self.handler.clone(), &self.shown, self.flow.clone());
         step.requests = requests.map(|requests| Box::new(requests) as Box<dyn RequestTable>);
         run_step(step, &context, recovered).await

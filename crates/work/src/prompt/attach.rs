@@ -7,7 +7,7 @@ use domain::{SkipReason, json};
 use serde_json::value::RawValue;
 
 use super::{Attach, body::push_text};
-use crate::template::{Trouble, is_empty, text_of};
+use crate::template::{Trouble, text_of};
 
 /// The greatest file unless the pipeline says otherwise, in bytes.
 const MAX_BYTES: u64 = 32 << 20;
@@ -161,7 +161,7 @@ impl Attached {
 /// Returns the paths and URLs that a field holds: one, or an array of them, which may be written as text.
 fn named_in(value: &RawValue) -> Result<Vec<Cow<'_, str>>, String> {
     const HALF: &str = "text with half of a character";
-    if is_empty(value) {
+    if json::is_empty(value) {
         return Ok(Vec::new());
     }
     match value.get().as_bytes().first() {
@@ -177,7 +177,7 @@ fn named_in(value: &RawValue) -> Result<Vec<Cow<'_, str>>, String> {
         }
         Some(b'[') => {
             let elements: Vec<&RawValue> = serde_json::from_str(value.get()).map_err(|e| json::in_words(&e))?;
-            let filled = elements.into_iter().filter(|element| !is_empty(element));
+            let filled = elements.into_iter().filter(|element| !json::is_empty(element));
             filled
                 .map(|element| match element.get().starts_with('"') {
                     true => text_of(element).map_err(|_| HALF.to_owned()),

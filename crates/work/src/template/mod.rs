@@ -23,4 +23,4 @@ pub(crate) use language::{environment, said, undefined_in, with_bare_record_json
 pub(crate) use names::looked_up;
 pub(crate) use reader::{Seen, Shown, Trouble, Wants};
 pub(crate) use render::Templates;
-pub(crate) use value::{Named, is_empty, text_of, value_of};
+pub(crate) use value::{Named, text_of, value_of};

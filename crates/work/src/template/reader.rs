@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::{
     names::quoted,
     render::RECORD_JSON,
-    value::{HalfCharacter, Named, is_empty, value_of},
+    value::{HalfCharacter, Named, value_of},
 };
 
 /// The fields of a record that the work may see in `record_json`, and when a record is worth asking about.
@@ -204,7 +204,7 @@ impl Inputs {
 
     /// Makes sure that the chosen fields hold something.
     fn require(&self, chosen: &[String], inputs: &[Option<&RawValue>]) -> Result<(), Trouble> {
-        let is_filled = |input: &Option<&RawValue>| input.is_some_and(|raw| !is_empty(raw));
+        let is_filled = |input: &Option<&RawValue>| input.is_some_and(|raw| !json::is_empty(raw));
         let missing = |what| Err(Trouble::skip(SkipReason::MissingField, what));
         let empty = |what| Err(Trouble::skip(SkipReason::Filtered, what));
         match self.require {

@@ -62,11 +62,6 @@ pub(crate) fn value_of(raw: &RawValue) -> Result<Value, HalfCharacter> {
     })
 }
 
-/// Returns whether a value holds nothing: null, or text of white space alone.
-pub(crate) fn is_empty(raw: &RawValue) -> bool {
-    raw.get() == "null" || (raw.get().starts_with('"') && text_of(raw).is_ok_and(|text| text.trim().is_empty()))
-}
-
 fn number(text: &str) -> Value {
     // The standard library reads floats exactly, which serde_json does only with a feature that slows it down.
     let number = match text.parse::<i64>() {

@@ -41,11 +41,7 @@ impl Answers {
                 values[i] = Some(value);
             }
         });
-        let is_empty = |value: &&RawValue| {
-            let value = value.get();
-            value == "null" || (value.starts_with('"') && value.trim_matches('"').trim().is_empty())
-        };
-        let filled: Vec<&RawValue> = values.into_iter().flatten().filter(|value| !is_empty(value)).collect();
+        let filled: Vec<&RawValue> = values.into_iter().flatten().filter(|value| !json::is_empty(value)).collect();
         if read.is_err() || filled.len() < self.fields.len() || filled.is_empty() {
             return;
         }

@@ -28,8 +28,6 @@ pub(crate) struct Around<'a> {
     pub(crate) name: &'a str,
     /// The file that is read for models, as the pipeline names it.
     pub(crate) models: &'a str,
-    /// Whether rows that their tool gave up, with `ERROR: ` in their answer columns, are to be worked on.
-    pub(crate) errors_again: bool,
     /// Says how the pipeline names a file that theirs names.
     pub(crate) path: &'a dyn Fn(&str) -> String,
     /// Reads a profile that theirs names.

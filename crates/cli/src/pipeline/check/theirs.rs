@@ -8,9 +8,8 @@ use std::{
 use domain::Secret;
 use serde_json::Value;
 
-use super::{Wish, deepest, folder_of, slips};
+use super::{deepest, folder_of, slips};
 use crate::{
-    compose::environment,
     config::{self, Diagnostic, Document, Severity},
     dialect::{
         Remark,
@@ -31,16 +30,20 @@ pub(super) struct Made {
 }
 
 /// Reads `text`, the content of `file`, if it is a file of AI-DataFlux's that says what to do with rows.
-pub(super) fn read(file: &Path, text: &str, wish: Wish) -> Option<Made> {
+pub(super) fn read(file: &Path, text: &str) -> Option<Made> {
     let (value, theirs, _) = config::read::<Value>(file, text);
     let value = value.filter(work::is_one)?;
-    let mut made = made(file, &value, &theirs, wish);
-    environment::give(std::mem::take(&mut made.secrets));
+    let mut made = made(file, &value, &theirs);
+    let secrets = std::mem::take(&mut made.secrets);
+    for (_, step) in made.pipeline.iter_mut().flat_map(|pipeline| &mut pipeline.steps.0) {
+        step.source.table.give_password(&|name| secrets.get(name).cloned());
+        step.sink.give_password(&|name| secrets.get(name).cloned());
+    }
     Some(made)
 }
 
-fn made(file: &Path, value: &Value, theirs: &Document, wish: Wish) -> Made {
-    let Work { draft, remarks, secrets } = translated(file, value, wish);
+fn made(file: &Path, value: &Value, theirs: &Document) -> Made {
+    let Work { draft, remarks, secrets } = translated(file, value);
     let mut diagnostics: Vec<Diagnostic> = remarks.iter().map(|remark| told(theirs, remark)).collect();
     let document = theirs.made_into(&draft.tree(), &|path| draft.place(path));
     let is_sound = remarks.iter().all(|remark| !remark.is_mistake);
@@ -78,7 +81,7 @@ pub(crate) fn import(file: &Path) -> anyhow::Result<Imported> {
         let help = "such a file has `datasource:`, `columns_to_extract:` and `columns_to_write:`";
         return Ok(failed(vec![theirs.error(None, message).help(help)]));
     }
-    let made = made(file, &value, &theirs, Wish::default());
+    let made = made(file, &value, &theirs);
     let is_sound = made.diagnostics.iter().all(|diagnostic| diagnostic.severity != Severity::Error);
     Ok(Imported {
         text: is_sound.then_some(made.text),
@@ -88,7 +91,7 @@ pub(crate) fn import(file: &Path) -> anyhow::Result<Imported> {
 }
 
 /// Makes a pipeline of the content of `file`.
-pub(super) fn translated(file: &Path, value: &Value, wish: Wish) -> Work {
+pub(super) fn translated(file: &Path, value: &Value) -> Work {
     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let folder = folder_of(file);
     let input = ["excel", "csv", "sqlite"].iter().find_map(|section| {
@@ -107,7 +110,6 @@ pub(super) fn translated(file: &Path, value: &Value, wish: Wish) -> Work {
         &Around {
             name: &name_of(file),
             models: &name,
-            errors_again: wish.errors_again,
             path: &path,
             profile: &|path| profile(&folder.join(path), path),
         },

@@ -69,8 +69,7 @@ impl Making<'_> {
         let place = vec!["datasource".to_owned(), "require_all_input_fields".to_owned()];
         self.draft.set(&at("require"), if all.unwrap_or(true) { "all" } else { "any" }, place);
         self.draft.set(&at("omit_empty"), true, places);
-        let pending = if self.around.errors_again { json!({ "errors": true }) } else { json!(true) };
-        self.draft.set(&at("pending"), pending, vec!["columns_to_write".to_owned()]);
+        self.draft.set(&at("pending"), true, vec!["columns_to_write".to_owned()]);
     }
 
     /// The sink stands behind the work, where people look for it. What it is was found out with the source.

@@ -15,12 +15,12 @@ fn parsed(text: &str) -> Value {
     value.unwrap()
 }
 
-fn made_with(file: &Value, errors_again: bool, profile: &dyn Fn(&str) -> Result<Value, String>) -> Work {
-    pipeline(file, &Around { name: "config", models: "config.yaml", errors_again, path: &str::to_owned, profile })
+fn made_with(file: &Value, profile: &dyn Fn(&str) -> Result<Value, String>) -> Work {
+    pipeline(file, &Around { name: "config", models: "config.yaml", path: &str::to_owned, profile })
 }
 
 fn made(file: &Value) -> Work {
-    made_with(file, false, &|path| Err(format!("there is no `{path}`")))
+    made_with(file, &|path| Err(format!("there is no `{path}`")))
 }
 
 /// The least that works, with more keys merged into it.
@@ -78,7 +78,7 @@ fn their_file_is_known_by_its_shape() {
 #[test]
 fn a_whole_file_becomes_a_pipeline_and_one_warning_names_what_has_no_use() {
     let profile = |_: &str| Ok(json!({ "prompt": { "template": "Weigh {record_json}" } }));
-    let work = made_with(&parsed(WHOLE), false, &profile);
+    let work = made_with(&parsed(WHOLE), &profile);
     assert_eq!(
         work.draft.tree(),
         json!({
@@ -216,12 +216,6 @@ fn a_database_is_named_by_a_url_and_its_password_by_a_variable() {
 }
 
 #[test]
-fn rows_that_were_ruined_with_error_texts_can_be_worked_on_again() {
-    let work = made_with(&least(json!({})), true, &|_| Err(String::new()));
-    assert_eq!(step(&work)["source"]["pending"], json!({ "errors": true }));
-}
-
-#[test]
 fn a_csv_input_with_an_xlsx_output_is_no_csv_under_the_wrong_name() {
     let step = step(&with(json!({ "csv": { "output_path": "out.xlsx" } })));
     assert!(step["source"]["csv"].is_object() && step["sink"]["excel"].is_object());
@@ -288,7 +282,7 @@ fn routed(profile: Value) -> Work {
     file["prompt"] =
         json!({ "template": "Main {record_json}", "system_prompt": "S", "required_fields": ["a"], "model": "m" });
     file["validation"] = json!({ "enabled": true, "field_rules": { "a": ["x", "y"] } });
-    made_with(&file, false, &move |_| Ok(profile.clone()))
+    made_with(&file, &move |_| Ok(profile.clone()))
 }
 
 #[test]
@@ -403,7 +397,7 @@ proptest! {
         let text = file.to_string();
         let (_, document, _) = crate::config::read::<Value>("config.yaml".as_ref(), &text);
         let profile = file.clone();
-        let work = made_with(&file, false, &move |_| Ok(json!({ "prompt": profile["prompt"] })));
+        let work = made_with(&file, &move |_| Ok(json!({ "prompt": profile["prompt"] })));
         if work.remarks.iter().any(|remark| remark.is_mistake) || work.draft.text().contains("postgres") {
             return Ok(());
         }
