@@ -1,27 +1,4 @@
-//! The one binary, and the one place of concrete types.
-//!
-//! A command line becomes a command (`args`, `commands/`); a pipeline file becomes a [`pipeline::Pipeline`] (`config/`
-//! reads, `pipeline` checks); a pipeline becomes steps with real sources, sinks and models (`compose/`). What goes to
-//! standard output is data; everything said to people goes to standard error.
-
-mod args;
-mod clock;
-mod commands;
-mod compose;
-mod config;
-mod control;
-mod dialect;
-mod disk_forecast;
-mod exit;
-#[cfg(debug_assertions)]
-mod kill_points;
-mod lang;
-mod language;
-mod pipeline;
-mod progress;
-mod report;
-mod signals;
-mod talk;
+//! The one binary. All that it does is in the library beside it, which the fuzzer can call too.
 
 use std::process::ExitCode;
 
@@ -31,12 +8,5 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let args = lang::parse();
-    match commands::run(args) {
-        Ok(exit) => exit.into(),
-        Err(error) => {
-            talk::error(&error);
-            exit::of(&error).into()
-        }
-    }
+    cli::main()
 }

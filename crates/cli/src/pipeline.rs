@@ -22,6 +22,8 @@ use work::{
 use crate::report::Format;
 
 use budget::BudgetConfig;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use check::read_for_a_run;
 #[cfg(test)]
 pub(crate) use check::read_models;
 pub(crate) use check::{Places, Ready, Wish, check, check_for, import, models_file};

@@ -18,6 +18,8 @@ use gateway::ModelsFile;
 use super::{BudgetConfig, Named, Pending, Pipeline, StepConfig, Written};
 use crate::config::{self, Diagnostic, Document, Severity};
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use models::read_for_a_run;
 #[cfg(test)]
 pub(crate) use models::read_models;
 pub(crate) use models::{Places, models_file};

@@ -64,7 +64,7 @@ pub(crate) fn read_models(path: &Path, bytes: &[u8], diagnostics: &mut Vec<Diagn
 }
 
 /// As [`read_models`], for a run: a file of AI-DataFlux's that has no models names a gateway that has.
-pub(super) fn read_for_a_run(path: &Path, bytes: &[u8], diagnostics: &mut Vec<Diagnostic>) -> Option<ModelsFile> {
+pub(crate) fn read_for_a_run(path: &Path, bytes: &[u8], diagnostics: &mut Vec<Diagnostic>) -> Option<ModelsFile> {
     read_with(path, bytes, dataflux::for_a_run, diagnostics)
 }
 

@@ -396,17 +396,6 @@ proptest! {
         changes.into_iter().for_each(|(way, value)| put(&mut file, &way, value));
         let text = file.to_string();
         let (_, document, _) = crate::config::read::<Value>("config.yaml".as_ref(), &text);
-        let profile = file.clone();
-        let work = made_with(&file, &move |_| Ok(json!({ "prompt": profile["prompt"] })));
-        if work.remarks.iter().any(|remark| remark.is_mistake) || work.draft.text().contains("postgres") {
-            return Ok(());
-        }
-        let made = document.made_into(&work.draft.tree(), &|path| work.draft.place(path));
-        let (pipeline, diagnostics) = crate::config::read_made::<crate::pipeline::Pipeline>(&made);
-        prop_assert!(pipeline.is_some(), "{diagnostics:?}\n{}", work.draft.text());
-        // What import prints is the same.
-        let (again, _, diagnostics) = crate::config::read::<Value>("pipeline.yaml".as_ref(), &work.draft.text());
-        prop_assert!(diagnostics.is_empty(), "{diagnostics:?}\n{}", work.draft.text());
-        prop_assert_eq!(again, Some(work.draft.tree()));
+        crate::fuzzing::translated(&file, &document, &text);
     }
 }
