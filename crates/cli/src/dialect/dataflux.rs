@@ -66,12 +66,13 @@ fn entries<'a>(file: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
     values.chain(section.and_then(Value::as_array).into_iter().flatten())
 }
 
-/// Reads the models that a run of a file of theirs asks: its own, or where it has none those that are served where it says.
+/// Reads the models that a run of a file of theirs asks: its own, or where it has none those that are served where it says,
+/// by the names that are `asked` for.
 ///
 /// # Errors
 /// Where no model is left that could be asked. The remarks say why.
-pub(crate) fn for_a_run(file: &Value) -> Result<Translated, Vec<Remark>> {
-    if work::asks_a_gateway(file) { Ok(served::translate(file)) } else { translate(file) }
+pub(crate) fn for_a_run(file: &Value, asked: &[&str]) -> Result<Translated, Vec<Remark>> {
+    if work::asks_a_gateway(file) { Ok(served::translate(file, asked)) } else { translate(file) }
 }
 
 /// Reads the models of a file of theirs.

@@ -125,7 +125,10 @@ pub(crate) fn check_for(file: &Path, models: Option<&Path>, wish: Wish) -> anyho
     };
     let models = match models_path {
         Some(path) => match fs::read(&path) {
-            Ok(bytes) => models::read_for_a_run(&path, &bytes, &mut diagnostics),
+            Ok(bytes) => {
+                let asked: Vec<&str> = pipeline.steps.0.iter().flat_map(|(_, step)| step.routes()).collect();
+                models::read_for_a_run(&path, &bytes, &asked, &mut diagnostics)
+            }
             Err(error) => {
                 let message = format!("the models file `{}` cannot be read: {error}", path.display());
                 let diagnostic = document.error(document.at(&["models"]), message);

@@ -188,6 +188,19 @@ fn a_file_without_models_asks_the_gateway_that_it_names() {
     story.write("config.yaml", format!("{}\n{global}\n", without.join("\n")));
     run(&story, []).says(0, &["10 succeeded"]);
     assert!(bodies(&story).iter().all(|body| body["model"] == "auto"));
+    // Rows that are routed ask for the model of their profile.
+    let routing = "routing: { enabled: yes, field: kind, subtasks: [{ match: even, profile: p.yaml }] }";
+    story.write("p.yaml", "prompt: { model: heavy }\n");
+    story.write("config.yaml", format!("{}\n{global}\n{routing}\n", without.join("\n")));
+    fs::remove_dir_all(story.path("out")).expect("the outputs of the first run");
+    run(&story, []).says(0, &["10 succeeded"]);
+    let asked = bodies(&story).split_off(10);
+    for body in &asked {
+        let text = body["messages"].to_string();
+        let is_routed = [2, 4, 6, 8, 10].iter().any(|id| text.contains(&format!("message {id}\\\"")));
+        assert_eq!(body["model"], if is_routed { "heavy" } else { "auto" }, "{body}");
+    }
+    assert!(asked.iter().any(|body| body["model"] == "heavy"), "a row was routed");
     // A gateway of its own cannot be made of it.
     story.tidemill(["gateway", "check", "--config", "config.yaml"]).says(2, &["names no model"]);
 }

@@ -20,7 +20,8 @@ const TIMEOUT: Duration = Duration::from_mins(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Makes one channel of their gateway's address, with one model for which it is asked by whatever name is asked for.
-pub(super) fn translate(file: &Value) -> Translated {
+/// Names in `asked` are those that the rows ask for; each but the usual one is a model that nothing else leads to.
+pub(super) fn translate(file: &Value, asked: &[&str]) -> Translated {
     let mut remarks = Vec::new();
     let empty = Map::new();
     let top = Entry::new(Vec::new(), file.as_object().unwrap_or(&empty));
@@ -31,15 +32,24 @@ pub(super) fn translate(file: &Value) -> Translated {
         timeout: Some(Span(TIMEOUT)),
         ..Channel::default()
     };
-    let asked = top.section("prompt").and_then(|prompt| prompt.text("model", &mut Vec::new()));
-    let asked = asked.unwrap_or_else(|| "auto".to_owned());
-    let mut model = Model::new(GATEWAY.to_owned(), GATEWAY.to_owned());
-    model.max_in_flight = MaxInFlight::Fixed(to_width(CONNECTIONS));
-    model.model = Some(asked);
+    let usual = top.section("prompt").and_then(|prompt| prompt.text("model", &mut Vec::new()));
+    let usual = usual.unwrap_or_else(|| "auto".to_owned());
+    let model = |name: &str, asked: &str| {
+        let mut model = Model::new(name.to_owned(), GATEWAY.to_owned());
+        model.max_in_flight = MaxInFlight::Fixed(to_width(CONNECTIONS));
+        model.model = Some(asked.to_owned());
+        model
+    };
+    let mut models = vec![model(GATEWAY, &usual)];
+    for name in asked {
+        if *name != usual && models.iter().all(|model| model.name != *name) {
+            models.push(Model { weight: 0, ..model(name, name) });
+        }
+    }
     Translated {
         models: ModelsFile {
             channels: BTreeMap::from([(GATEWAY.to_owned(), channel)]),
-            models: vec![model],
+            models,
             routes: BTreeMap::new(),
             names: NameSettings { patterns: BTreeMap::new(), default: Some("auto".to_owned()), are_wishes: true },
             gateway: FaceSettings::default(),

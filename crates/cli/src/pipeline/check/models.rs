@@ -63,15 +63,21 @@ pub(crate) fn read_models(path: &Path, bytes: &[u8], diagnostics: &mut Vec<Diagn
     read_with(path, bytes, dataflux::translate, diagnostics)
 }
 
-/// As [`read_models`], for a run: a file of AI-DataFlux's that has no models names a gateway that has.
-pub(crate) fn read_for_a_run(path: &Path, bytes: &[u8], diagnostics: &mut Vec<Diagnostic>) -> Option<ModelsFile> {
-    read_with(path, bytes, dataflux::for_a_run, diagnostics)
+/// As [`read_models`], for a run that asks for models by the names in `asked`: a file of AI-DataFlux's that has no models
+/// names a gateway that has.
+pub(crate) fn read_for_a_run(
+    path: &Path,
+    bytes: &[u8],
+    asked: &[&str],
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<ModelsFile> {
+    read_with(path, bytes, |file| dataflux::for_a_run(file, asked), diagnostics)
 }
 
 fn read_with(
     path: &Path,
     bytes: &[u8],
-    translate: fn(&Value) -> Result<Translated, Vec<Remark>>,
+    translate: impl FnOnce(&Value) -> Result<Translated, Vec<Remark>>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<ModelsFile> {
     let text = String::from_utf8_lossy(bytes);
