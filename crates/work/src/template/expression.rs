@@ -15,7 +15,7 @@ use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value, value::
 use super::{
     condition::Condition,
     language::{Anything, environment, is_mistake, said},
-    names::looked_up,
+    names::{begins_word, looked_up},
     tokens::Tokens,
     value::{Named, to_json},
 };
@@ -48,8 +48,9 @@ impl Expression {
         }
         // The engine stops at what it does not know, and would take what stands before it for the whole.
         for token in Tokens::of(text) {
-            if !token.is_ascii() && !token.starts_with(['"', '\'']) && !token.trim().is_empty() {
-                return Err(format!("`{token}` has no meaning here: words, quotes and marks are those of ASCII"));
+            let is_spelt = token.is_ascii() || token.starts_with(['"', '\'']) || token.starts_with(begins_word);
+            if !is_spelt && !token.trim().is_empty() {
+                return Err(format!("`{token}` has no meaning here: quotes and marks are those of ASCII"));
             }
         }
         let whole = environment.compile_expression(text).map_err(|error| said(&error) + hint(text))?;

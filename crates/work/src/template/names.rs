@@ -47,8 +47,8 @@ fn names_in(text: &str) -> Vec<&str> {
                 '{' => depth += 1,
                 _ if c == close && depth == 0 && rest[1..].starts_with('}') => break,
                 '}' => depth = depth.saturating_sub(1),
-                _ if c.is_ascii_alphabetic() || c == '_' => {
-                    length = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
+                _ if begins_word(c) => {
+                    length = rest.find(|c| !is_in_word(c)).unwrap_or(rest.len());
                     let word = &rest[..length];
                     // Attributes and filters are looked up elsewhere.
                     if !matches!(before, '.' | '|') && !WORDS.contains(&word) {
@@ -66,10 +66,18 @@ fn names_in(text: &str) -> Vec<&str> {
     names
 }
 
+/// Returns whether a name may begin so: with a letter of any script.
+pub(super) fn begins_word(c: char) -> bool {
+    c == '_' || unicode_ident::is_xid_start(c)
+}
+
+/// Returns whether a name may go on so.
+pub(super) fn is_in_word(c: char) -> bool {
+    unicode_ident::is_xid_continue(c)
+}
+
 pub(super) fn is_name(text: &str) -> bool {
-    !text.is_empty()
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-        && !text.as_bytes()[0].is_ascii_digit()
+    text.starts_with(begins_word) && text.chars().all(is_in_word)
 }
 
 pub(crate) fn quoted<'a>(names: impl Iterator<Item = &'a str>) -> String {

@@ -10,8 +10,8 @@ use serde_json::value::RawValue;
 
 use super::{
     names::quoted,
-    render::RECORD_JSON,
-    value::{HalfCharacter, Named, value_of},
+    render::{RECORD, RECORD_JSON},
+    value::{HalfCharacter, Named, value_of, whole_of},
 };
 
 /// The fields of a record that the work may see in `record_json`, and when a record is worth asking about.
@@ -45,6 +45,7 @@ pub enum Require {
 #[derive(Debug, Default)]
 pub(crate) struct Wants {
     named: Vec<Arc<str>>,
+    record: bool,
     record_json: bool,
 }
 
@@ -114,6 +115,11 @@ impl Wants {
         for name in names {
             match name {
                 RECORD_JSON => self.record_json = true,
+                // A field that is called so comes first.
+                RECORD if !self.record => {
+                    self.record = true;
+                    self.named.push(Arc::from(name));
+                }
                 _ if self.named.iter().any(|known| **known == *name) => {}
                 _ => self.named.push(Arc::from(name)),
             }
@@ -135,11 +141,14 @@ impl Wants {
         let Shown { fields: chosen, omit_empty } = shown;
         let is_part = chosen.is_some() || omit_empty;
         let mut scanned = Scanned {
-            named: Vec::with_capacity(self.named.len() + usize::from(self.record_json)),
+            named: Vec::with_capacity(self.named.len() + 2),
             half: None,
             inputs: vec![None; chosen.map_or(0, <[String]>::len)],
             raw: vec![None; raw.len()],
         };
+        if self.record {
+            scanned.named.push((Arc::from(RECORD), whole_of(text)));
+        }
         let mut part = String::new();
         json::members(text, |name, value| {
             if let Some(known) = self.named.iter().find(|known| ***known == *name) {

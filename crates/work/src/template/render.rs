@@ -15,8 +15,11 @@ use super::{
 use crate::mistake::{Mistake, Mistakes};
 use domain::SkipReason;
 
-/// The name under which the whole record stands in a template.
+/// The name under which the whole record stands in a template, as text.
 pub(crate) const RECORD_JSON: &str = "record_json";
+
+/// The name under which its fields can be reached whose own names are no words: `record["first name"]`.
+pub(crate) const RECORD: &str = "record";
 
 /// The templates of one kind of work, ready for records of one source.
 #[derive(Debug)]
@@ -110,7 +113,7 @@ impl Templates {
         let what = match missing.as_slice() {
             [] => {
                 let what = format!("the {name} needs `{expression}` (its line {line}), which the record does not have");
-                return Trouble::skip(SkipReason::MissingField, what);
+                return Trouble::skip(SkipReason::MissingField, what + &with_fields(expression, &fields));
             }
             [field] => format!("the field `{field}`"),
             several => format!("the fields {}", quoted(several.iter().map(String::as_str))),
@@ -119,4 +122,13 @@ impl Templates {
         let what = format!("the {name} needs {what}, which the record does not have; its fields are: {fields}");
         Trouble::skip(SkipReason::MissingField, what)
     }
+}
+
+/// Tells which fields there are, where one was looked up as `record["…"]`.
+fn with_fields(expression: &str, fields: &[String]) -> String {
+    let inside = expression.strip_prefix(RECORD).is_some_and(|rest| rest.starts_with(['[', '.']));
+    if !inside {
+        return String::new();
+    }
+    format!("; its fields are: {}", quoted(fields.iter().map(String::as_str)))
 }

@@ -1,5 +1,7 @@
 //! What an expression is written in.
 
+use super::names::{begins_word, is_in_word};
+
 /// The tokens of an expression, one after the other; white space is one.
 #[derive(Debug)]
 pub(super) struct Tokens<'t> {
@@ -31,7 +33,7 @@ impl<'t> Iterator for Tokens<'t> {
                 end.map_or(rest.len(), |end| end + 2)
             }
             _ if first.is_whitespace() => run(&char::is_whitespace),
-            _ if first.is_ascii_alphanumeric() || first == '_' => run(&|c| c.is_ascii_alphanumeric() || c == '_'),
+            _ if first.is_ascii_digit() || begins_word(first) => run(&is_in_word),
             _ if ["==", "!=", "<=", ">="].iter().any(|operator| rest.starts_with(operator)) => 2,
             _ => first.len_utf8(),
         };

@@ -62,6 +62,12 @@ pub(crate) fn value_of(raw: &RawValue) -> Result<Value, HalfCharacter> {
     })
 }
 
+/// Returns a whole record as templates see it, which is read only when it is looked into.
+pub(super) fn whole_of(text: &str) -> Value {
+    let raw = serde_json::from_str::<&RawValue>(text);
+    raw.map_or_else(|_| Value::default(), |raw| value_of(raw).unwrap_or_default())
+}
+
 fn number(text: &str) -> Value {
     // The standard library reads floats exactly, which serde_json does only with a feature that slows it down.
     let number = match text.parse::<i64>() {

@@ -45,8 +45,8 @@ pub struct Prompt {
     /// The field that holds the tools of the record's own conversation: sent untouched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tools: Option<String>,
-    /// The prompt: a Jinja template. It may name every top-level field of the record, and `record_json`, the record
-    /// as JSON. Beside `messages` it may be left out, and becomes the last message otherwise.
+    /// The prompt: a Jinja template. It may name every top-level field of the record, `record["any name"]`, and
+    /// `record_json`, the record as JSON. Beside `messages` it may be left out, and becomes the last message otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<String>,
     /// Examples of records and their answers, sent before each prompt as if they had been asked and answered.

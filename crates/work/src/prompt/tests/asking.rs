@@ -51,6 +51,29 @@ fn a_template_sees_the_record_as_it_stands() {
 }
 
 #[test]
+fn a_field_may_be_named_in_any_script_and_any_field_can_be_reached() {
+    let text = r#"{"文本":"你好","Größe":7,"First name":"Li","e-mail":"a@b","名":{"姓":"王"},"2nd":2}"#;
+    for (template, expected) in [
+        ("{{ 文本 }}, {{ Größe }} {{ 文本|length }}", "你好, 7 2"),
+        ("{% if 文本 == '你好' %}{{ 名.姓 }}{% endif %}{% for 字 in 文本 %}{{ 字 }}.{% endfor %}", "王你.好."),
+        (
+            "{{ record['First name'] }} <{{ record[\"e-mail\"] }}> {{ record['2nd'] }} {{ record.文本 }}",
+            "Li <a@b> 2 你好",
+        ),
+        ("{{ record['x y'] is defined }} {{ record['x y']|default('-') }}", "false -"),
+        ("{% for name in record %}{{ name }};{% endfor %}", "文本;Größe;First name;e-mail;名;2nd;"),
+    ] {
+        assert_eq!(asked(template, text).as_deref(), Ok(expected), "{template}");
+    }
+    // A field of its own is what it is.
+    assert_eq!(asked("{{ record }} {{ record|upper }}", r#"{"record":"a","b":1}"#).as_deref(), Ok("a A"));
+    let said = asked("{{ 文 }}", text).unwrap_err();
+    assert!(said.contains("needs the field `文`, which") && said.contains("`文本`"), "{said}");
+    let said = asked("{{ record['first name'] }}", text).unwrap_err();
+    assert!(said.contains("which the record does not have; its fields are: `文本`, "), "{said}");
+}
+
+#[test]
 fn record_json_is_the_record_without_white_space() {
     let text = "{ \"a b\" : \"x  y\" ,\t\"n\": 1.10, \"deep\": { \"k\": [ 1, 2 ] } }";
     let compact = r#"{"a b":"x  y","n":1.10,"deep":{"k":[1,2]}}"#;
