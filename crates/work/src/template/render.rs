@@ -111,9 +111,10 @@ impl Templates {
         }
         missing.sort();
         let what = match missing.as_slice() {
+            [] if is_in_record(expression) => format!("`{expression}`"),
             [] => {
                 let what = format!("the {name} needs `{expression}` (its line {line}), which the record does not have");
-                return Trouble::skip(SkipReason::MissingField, what + &with_fields(expression, &fields));
+                return Trouble::skip(SkipReason::MissingField, what);
             }
             [field] => format!("the field `{field}`"),
             several => format!("the fields {}", quoted(several.iter().map(String::as_str))),
@@ -124,11 +125,7 @@ impl Templates {
     }
 }
 
-/// Tells which fields there are, where one was looked up as `record["…"]`.
-fn with_fields(expression: &str, fields: &[String]) -> String {
-    let inside = expression.strip_prefix(RECORD).is_some_and(|rest| rest.starts_with(['[', '.']));
-    if !inside {
-        return String::new();
-    }
-    format!("; its fields are: {}", quoted(fields.iter().map(String::as_str)))
+/// Returns whether a field is looked up as `record["…"]`.
+fn is_in_record(expression: &str) -> bool {
+    expression.strip_prefix(RECORD).is_some_and(|rest| rest.starts_with(['[', '.']))
 }
