@@ -124,6 +124,7 @@ fn bound(values: &[Value]) -> Params {
             .map(|value| match value {
                 Value::Null => mysql::Value::NULL,
                 Value::Integer(number) => mysql::Value::Int(*number),
+                Value::Unsigned(number) => mysql::Value::UInt(*number),
                 Value::Real(number) => mysql::Value::Double(*number),
                 Value::Text(text) => mysql::Value::Bytes(text.clone().into_bytes()),
                 Value::Bytes(bytes) => mysql::Value::Bytes(bytes.clone()),

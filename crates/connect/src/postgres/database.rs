@@ -265,6 +265,7 @@ fn text_of(value: &Value) -> Option<String> {
     Some(match value {
         Value::Null => return None,
         Value::Integer(number) => number.to_string(),
+        Value::Unsigned(number) => number.to_string(),
         Value::Real(number) => number.to_string(),
         Value::Text(text) => text.clone(),
         Value::Bytes(bytes) => sql::hex(bytes),

@@ -76,6 +76,9 @@ pub(crate) fn to_value(flavor: Flavor, column: &Column, raw: &str) -> Value {
             Err(_) if flavor == Flavor::Sqlite || column.kind == Kind::Float => {
                 raw.parse().map_or_else(|_| Value::Text(raw.to_owned()), Value::Real)
             }
+            Err(_) if flavor == Flavor::Mysql && column.kind == Kind::Integer => {
+                raw.parse().map_or_else(|_| Value::Text(raw.to_owned()), Value::Unsigned)
+            }
             Err(_) => Value::Text(raw.to_owned()),
         },
     }

@@ -24,6 +24,8 @@ pub(crate) enum Cell {
 pub(crate) enum Value {
     Null,
     Integer(i64),
+    /// A number that no signed one is, for MySQL: as text it would be compared as a floating point number.
+    Unsigned(u64),
     Real(f64),
     Text(String),
     Bytes(Vec<u8>),
@@ -183,6 +185,19 @@ impl Statement {
     /// Binds a value for `column`.
     pub(crate) fn bind(&mut self, column: &Column, value: Value) -> &mut Self {
         self.bind_as(&column.declared, value)
+    }
+
+    /// Binds a value that a `column` of the key is compared with. A decimal goes to MySQL as text, which it compares as a floating
+    /// point number unless it is told better.
+    pub(crate) fn bind_key(&mut self, column: &Column, value: Value) -> &mut Self {
+        let scale = match &value {
+            Value::Text(text) if self.flavor == Flavor::Mysql && column.kind == Kind::Decimal => {
+                Some(text.split_once('.').map_or(0, |(_, digits)| digits.len()))
+            }
+            _ => None,
+        };
+        let Some(scale) = scale else { return self.bind(column, value) };
+        self.push("CAST(").bind(column, value).push(&format!(" AS DECIMAL(65,{scale}))"))
     }
 
     /// Binds a value of the type that is called so. Everything goes to PostgreSQL as text, and is cast there to the type

@@ -51,7 +51,43 @@ impl Table {
                 key
             }
         };
+        if flavor == Flavor::Sqlite {
+            table.look_into_key(database)?;
+        }
         Ok(table)
+    }
+
+    /// Columns of SQLite may hold bytes whatever they are declared as (`id UUID`), and a key must be bound as what it is.
+    fn look_into_key(&mut self, database: &mut dyn Database) -> Result<(), DatabaseError> {
+        for n in self.key.clone() {
+            let name = self.flavor.quoted(&self.columns[n].name);
+            let sql = format!("SELECT typeof({name}) FROM {} LIMIT 1", self.flavor.table(&self.name));
+            let rows = database.query(&sql, &[])?;
+            if matches!(rows.first().map(Vec::as_slice), Some([Cell::Text(text)]) if text == "blob") {
+                self.columns[n].kind = Kind::Binary;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes sure that the keys of rows name them: the next page is asked for behind the last one.
+    fn make_sure(&self, rows: &[Vec<Cell>]) -> Result<(), DatabaseError> {
+        for (n, row) in self.key.iter().flat_map(|n| rows.iter().map(move |row| (*n, row))) {
+            let Column { name, kind, .. } = &self.columns[n];
+            let is_mixed = self.flavor == Flavor::Sqlite && matches!(row[n], Cell::Bytes(_)) != (*kind == Kind::Binary);
+            let message = match &row[n] {
+                Cell::Null => format!(
+                    "the column `{name}` of the key is NULL in a row; name columns that are unique and never NULL with `key:`"
+                ),
+                _ if is_mixed => format!(
+                    "the column `{name}` of the key holds bytes in some rows and something else in others; name columns that hold one \
+                     kind of values with `key:`"
+                ),
+                _ => continue,
+            };
+            return Err(DatabaseError::new(Trouble::Refused, message));
+        }
+        Ok(())
     }
 
     /// Makes sure that rows can be told apart.
@@ -112,7 +148,9 @@ impl Table {
         statement.push(" ORDER BY ");
         self.order(&mut statement);
         statement.push(&format!(" LIMIT {n}"));
-        statement.query(database)
+        let rows = statement.query(database)?;
+        self.make_sure(&rows)?;
+        Ok(rows)
     }
 
     /// Counts the wanted rows behind the key `last`.
@@ -190,7 +228,7 @@ impl Table {
                 if n > 0 {
                     statement.push(", ");
                 }
-                statement.bind(column, key[0].clone());
+                statement.bind_key(column, key[0].clone());
             }
             statement.push(")");
             return;
@@ -209,7 +247,7 @@ impl Table {
             if n > 0 {
                 statement.push(" AND ");
             }
-            statement.name(&column.name).push(" = ").bind(column, value.clone());
+            statement.name(&column.name).push(" = ").bind_key(column, value.clone());
         }
     }
 
@@ -272,15 +310,15 @@ impl Table {
         let keys: Vec<&Column> = self.keys().collect();
         // `a >= 1 AND (a > 1 OR (a = 1 AND b > 2))`: the first part is what every planner finds in the index.
         if keys.len() > 1 {
-            statement.name(&keys[0].name).push(" >= ").bind(keys[0], last[0].clone()).push(" AND ");
+            statement.name(&keys[0].name).push(" >= ").bind_key(keys[0], last[0].clone()).push(" AND ");
         }
         statement.push("(");
         for n in 0..keys.len() {
             statement.push(if n > 0 { " OR (" } else { "(" });
             for (column, value) in keys.iter().zip(last).take(n) {
-                statement.name(&column.name).push(" = ").bind(column, value.clone()).push(" AND ");
+                statement.name(&column.name).push(" = ").bind_key(column, value.clone()).push(" AND ");
             }
-            statement.name(&keys[n].name).push(" > ").bind(keys[n], last[n].clone()).push(")");
+            statement.name(&keys[n].name).push(" > ").bind_key(keys[n], last[n].clone()).push(")");
         }
         statement.push(")");
     }

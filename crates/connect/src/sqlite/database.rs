@@ -40,6 +40,8 @@ impl rusqlite::ToSql for Value {
         Ok(ToSqlOutput::Borrowed(match self {
             Self::Null => ValueRef::Null,
             Self::Integer(number) => ValueRef::Integer(*number),
+            // Only MySQL has such numbers.
+            Self::Unsigned(number) => return Ok(ToSqlOutput::from(number.to_string())),
             Self::Real(number) => ValueRef::Real(*number),
             Self::Text(text) => ValueRef::Text(text.as_bytes()),
             Self::Bytes(bytes) => ValueRef::Blob(bytes),
@@ -84,7 +86,7 @@ impl Database for Sqlite {
                 let declared = text(&row[1]).to_ascii_uppercase();
                 let kind = match declared.as_str() {
                     "JSON" => Kind::Json,
-                    declared if declared.contains("BLOB") => Kind::Binary,
+                    declared if declared.contains("BLOB") || declared.contains("BINARY") => Kind::Binary,
                     declared if declared.contains("CHAR") || declared.contains("TEXT") => Kind::Text,
                     declared if declared.contains("INT") => Kind::Integer,
                     _ => Kind::Other,
