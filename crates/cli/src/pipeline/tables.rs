@@ -129,6 +129,7 @@ impl Named<'_> {
         let settings = SqlSinkSettings {
             access,
             source: input.table().cloned(),
+            is_in_place: step.is_table_in_place(),
             records: input.files().clone(),
             guarded: step.source.fields.clone(),
             status: step.sink.status().map(str::to_owned),

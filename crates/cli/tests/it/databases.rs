@@ -1,5 +1,7 @@
 //! Tables of real databases as source and sink: killed, restarted, changed by others, shared.
 
+mod named;
+
 use std::time::Duration;
 
 use mysql::prelude::Queryable as _;
@@ -96,6 +98,18 @@ impl Database {
         let text = if let Self::Server("mysql", _) = self { "CHAR" } else { "TEXT" };
         let query = format!("SELECT CAST(COUNT(*) AS {text}) FROM {of}");
         self.column(story, &query)[0].as_deref().unwrap_or_default().parse().expect("the database of the test does it")
+    }
+
+    /// How many columns a table has; none where it is not there.
+    fn columns(&self, story: &Story, table: &str) -> usize {
+        let from = match self {
+            Self::Sqlite => format!("pragma_table_info('{table}')"),
+            Self::Server(word, _) => {
+                let schema = if *word == "mysql" { "database()" } else { "current_schema()" };
+                format!("information_schema.columns WHERE table_schema = {schema} AND table_name = '{table}'")
+            }
+        };
+        self.count(story, &from)
     }
 
     /// Makes a table of messages whose ids have gaps.

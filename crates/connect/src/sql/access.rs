@@ -147,6 +147,11 @@ impl Server {
         })
     }
 
+    /// Returns whether it is the same database by its address, whoever the user is.
+    pub(crate) fn is_at(&self, other: &Self) -> bool {
+        self.host.eq_ignore_ascii_case(&other.host) && (self.port, &self.database) == (other.port, &other.database)
+    }
+
     /// Returns what a server said with where it is, and with what to try.
     pub(crate) fn told(&self, error: DatabaseError) -> DatabaseError {
         let Self { host, port, user, database, .. } = self;
@@ -216,16 +221,16 @@ impl Access {
         }
     }
 
-    /// Returns whether two lead to the same table.
-    #[must_use]
-    pub fn is_same_table(&self, other: &Self) -> bool {
-        let is_same_place = match (&self.at, &other.at) {
-            (Where::Sqlite(one), Where::Sqlite(other)) => crate::file::is_same_file(&one.path, &other.path),
-            (Where::Mysql(one), Where::Mysql(other)) | (Where::Postgres(one), Where::Postgres(other)) => {
-                (&one.host, one.port, &one.database) == (&other.host, other.port, &other.database)
+    /// Returns the table with where it is, for people who have several.
+    pub(crate) fn spelled(&self) -> String {
+        let TableName { schema, table } = &self.name;
+        let table = schema.as_ref().map_or(table.clone(), |schema| format!("{schema}.{table}"));
+        match &self.at {
+            Where::Sqlite(place) => format!("`{table}` in `{}`", place.name),
+            Where::Mysql(Server { host, port, database, .. })
+            | Where::Postgres(Server { host, port, database, .. }) => {
+                format!("`{table}` at {host}:{port}/{database}")
             }
-            _ => false,
-        };
-        is_same_place && self.name == other.name
+        }
     }
 }

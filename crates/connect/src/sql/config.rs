@@ -179,20 +179,27 @@ impl SinkConfig {
         SqlSink::new(settings, &naming, fields)
     }
 
-    /// Returns whether it is the very table that is read.
+    /// Returns whether it is said to be the very table that is read. One that is, though nobody would tell by its address,
+    /// is found out when it is connected to.
     #[must_use]
     pub fn is_table_of(&self, source: &SourceConfig) -> bool {
         let same = |one: Option<&String>, other: &String| one.is_none_or(|one| one == other);
+        let is_at = |one: Option<&String>, other: &str, is_mysql: bool| {
+            one.is_none_or(|one| match (parse(one, is_mysql), parse(other, is_mysql)) {
+                (Ok(one), Ok(other)) => one.is_at(&other),
+                _ => one == other,
+            })
+        };
         match (self, source) {
             (Self::Sqlite(to), SourceConfig::Sqlite(from)) => {
                 to.path.as_ref().is_none_or(|path| *path == from.path) && same(to.table.as_ref(), &from.table)
             }
             (Self::Mysql(to), SourceConfig::Mysql(from)) => {
-                same(to.url.as_ref(), &from.url) && same(to.table.as_ref(), &from.table)
+                is_at(to.url.as_ref(), &from.url, true) && same(to.table.as_ref(), &from.table)
             }
             (Self::Postgres(to), SourceConfig::Postgres(from)) => {
                 let is_same_schema = to.schema == from.schema || (to.schema.is_none() && to.url.is_none());
-                same(to.url.as_ref(), &from.url) && same(to.table.as_ref(), &from.table) && is_same_schema
+                is_at(to.url.as_ref(), &from.url, false) && same(to.table.as_ref(), &from.table) && is_same_schema
             }
             _ => false,
         }

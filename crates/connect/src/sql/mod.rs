@@ -14,13 +14,14 @@
 //! the same values again changes nothing.
 //!
 //! **Out, into another table.** Rows are added, each with a row of `tidemill_written` in the same transaction, so that
-//! none is added twice.
+//! none is added twice. That it is another table is asked of the server.
 
 mod access;
 mod batch;
 mod cells;
 mod config;
 mod database;
+mod identity;
 mod insert;
 mod lease;
 mod merge;

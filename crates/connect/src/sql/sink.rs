@@ -29,6 +29,8 @@ pub struct SqlSinkSettings {
     pub access: Access,
     /// The table that is read, where it is one.
     pub source: Option<SqlSource>,
+    /// Whether the table is the one that is read.
+    pub is_in_place: bool,
     /// The records that are read, as lines or rows of files.
     pub records: FileSource,
     /// The fields that the work sees: what a row must still hold when its answer is written. All unless given.
@@ -68,9 +70,7 @@ impl SqlSink {
     pub(crate) fn new(settings: SqlSinkSettings, naming: &Naming, fields: &[String]) -> Result<Self, SinkError> {
         let composer = Composer::new(naming, fields).map_err(SinkError::new)?;
         let settings = Arc::new(settings);
-        let is_in_place =
-            settings.source.as_ref().is_some_and(|source| source.access().is_same_table(&settings.access));
-        let writer = Writer::new(Arc::clone(&settings), composer, is_in_place);
+        let writer = Writer::new(Arc::clone(&settings), composer);
         Ok(Self { settings, writer: Arc::new(Mutex::new(writer)), held_back: None, tried: None })
     }
 
@@ -82,7 +82,7 @@ impl SqlSink {
         let settled = self.settings.failures.with_folders();
         check_target(&settled)?;
         if self.settings.creates {
-            return Ok(());
+            return self.writer().look_apart().map_err(Into::into);
         }
         self.writer().look(Touch::Look).map_err(Into::into)
     }

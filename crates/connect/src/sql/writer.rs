@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use super::{
     Database, DatabaseError, SqlSinkSettings, SqlSource, Trouble, Value, Where,
     batch::{self, Change},
+    identity::is_one_table,
     insert::{self, Addition},
     table::Table,
     written::{Written, name_of},
@@ -55,7 +56,8 @@ impl From<NotWritten> for SinkError {
 pub(super) struct Writer {
     settings: Arc<SqlSinkSettings>,
     composer: Composer,
-    is_in_place: bool,
+    /// Whether it is sure that the table is not the one that is read under another name.
+    is_told_apart: bool,
     connected: Option<(Box<dyn Database>, Table)>,
     /// By part and sample.
     notes: HashMap<(u32, u32), Written>,
@@ -68,8 +70,9 @@ enum Wanted {
 }
 
 impl Writer {
-    pub(super) fn new(settings: Arc<SqlSinkSettings>, composer: Composer, is_in_place: bool) -> Self {
-        Self { settings, composer, is_in_place, connected: None, notes: HashMap::new() }
+    pub(super) fn new(settings: Arc<SqlSinkSettings>, composer: Composer) -> Self {
+        let is_told_apart = settings.is_in_place;
+        Self { settings, composer, is_told_apart, connected: None, notes: HashMap::new() }
     }
 
     fn told(&self, error: &DatabaseError) -> NotWritten {
@@ -85,8 +88,9 @@ impl Writer {
         Ok(())
     }
 
-    fn connect(&self, touch: Touch) -> Result<(Box<dyn Database>, Table), DatabaseError> {
-        let SqlSinkSettings { access, status, names, .. } = &*self.settings;
+    fn connect(&mut self, touch: Touch) -> Result<(Box<dyn Database>, Table), DatabaseError> {
+        let settings = Arc::clone(&self.settings);
+        let SqlSinkSettings { access, status, names, .. } = &*settings;
         if touch == Touch::Create
             && let Where::Sqlite(place) = &access.at
             && !place.path.exists()
@@ -98,19 +102,20 @@ impl Writer {
             made.map_err(|error| DatabaseError::new(Trouble::Refused, error.message))?;
         }
         let mut database = access.connect()?;
+        self.tell_apart(&mut *database)?;
         let mut wanted: Vec<String> = self.composer.columns().iter().map(|column| column.name.clone()).collect();
         wanted.extend(status.clone());
-        if !self.is_in_place {
+        if !self.settings.is_in_place {
             wanted.splice(0..0, names.iter().filter(|name| !wanted.contains(name)).cloned().collect::<Vec<_>>());
             self.make_table(&mut *database, &wanted, touch)?;
         }
-        let key = if self.is_in_place {
+        let key = if self.settings.is_in_place {
             self.settings.source.as_ref().and_then(|it| it.access().key.clone())
         } else {
             access.key.clone()
         };
         let mut table = Table::look(&mut *database, &access.name, key.as_deref())?;
-        if self.is_in_place {
+        if self.settings.is_in_place {
             table = table.with_key()?;
         } else if access.key.is_none() {
             // Rows are added, and need no name.
@@ -136,10 +141,39 @@ impl Writer {
             let key = table.keys().map(|column| column.name.clone()).collect::<Vec<_>>();
             table = Table::look(&mut *database, &access.name, Some(&key))?;
         }
-        if !self.is_in_place && access.key.is_none() && touch != Touch::Look {
+        if !self.settings.is_in_place && access.key.is_none() && touch != Touch::Look {
             insert::prepare(&mut *database)?;
         }
         Ok((database, table))
+    }
+
+    /// Makes sure of nothing but that, where tables and columns are yet to be made.
+    pub(super) fn look_apart(&mut self) -> Result<(), NotWritten> {
+        let access = &self.settings.access;
+        // A file that is not there is nobody's.
+        if self.is_told_apart || matches!(&access.at, Where::Sqlite(place) if !place.path.exists()) {
+            return Ok(());
+        }
+        let looked = access.connect().and_then(|mut database| self.tell_apart(&mut *database));
+        looked.map_err(|error| self.told(&error))
+    }
+
+    /// Makes sure that another table is another one: rows added to the table that is read would be nobody's wish.
+    fn tell_apart(&mut self, database: &mut dyn Database) -> Result<(), DatabaseError> {
+        let SqlSinkSettings { access, source, .. } = &*self.settings;
+        if let Some(source) = source.as_ref().filter(|_| !self.is_told_apart).map(SqlSource::access)
+            && is_one_table(source, access, database)?
+        {
+            let message = format!(
+                "it is the table that is read: {} is {}. Leave out under the sink where it is and how it is called, so that answers \
+                 go into the rows that were read, or name another table",
+                access.spelled(),
+                source.spelled()
+            );
+            return Err(DatabaseError::new(Trouble::Refused, message));
+        }
+        self.is_told_apart = true;
+        Ok(())
     }
 
     /// Makes the other table, or says how.
@@ -281,7 +315,7 @@ impl Writer {
         }
         let last = notes.last(key.position).map_err(broken)?;
         let Some((_, table)) = &self.connected else { return Ok(Ok(None)) };
-        let made = if self.is_in_place {
+        let made = if self.settings.is_in_place {
             self.change(table, record, &values, last.as_deref(), text).map(Wanted::Change)
         } else {
             self.addition(record, outcome, last.is_some(), text).map(Wanted::Addition)
@@ -291,7 +325,7 @@ impl Writer {
 
     /// Returns the columns that an outcome fills, with their values as JSON.
     fn values(&self, outcome: &Outcome) -> Result<Option<Vec<(String, String)>>, String> {
-        let status = self.settings.status.as_ref().filter(|_| self.is_in_place);
+        let status = self.settings.status.as_ref().filter(|_| self.settings.is_in_place);
         let mut values = Vec::new();
         match (&outcome.end, &outcome.output) {
             (End::Succeeded, Some(output)) => {
@@ -384,7 +418,7 @@ impl Writer {
         let Some(lease) = self.settings.source.as_ref().and_then(SqlSource::lease).cloned() else { return };
         // Where it cannot be done, the claims end by themselves.
         let _ = match &mut self.connected {
-            Some((database, _)) if self.is_in_place => lease.release(&mut **database),
+            Some((database, _)) if self.settings.is_in_place => lease.release(&mut **database),
             _ => self.settings.source.as_ref().map_or(Ok(()), |source| {
                 source.access().connect().and_then(|mut database| lease.release(&mut *database))
             }),

@@ -1,6 +1,7 @@
 //! What every database must do alike.
 
 mod guarded;
+mod identity;
 mod keys;
 mod reading;
 mod servers;
