@@ -266,6 +266,48 @@ fn an_answer_that_is_too_long_for_its_column_is_no_success_and_costs_no_other() 
     }
 }
 
+#[test]
+fn a_status_column_says_which_answers_the_table_did_not_take() {
+    for base in [Some(Database::Sqlite), Database::mariadb(), Database::postgres()].into_iter().flatten() {
+        let sink = base.sink("status: state, failures: out/failures.jsonl");
+        let source = format!("{}, fields: [text]", base.named("table: messages"));
+        let story = story(&base, slow(100), &source, &sink);
+        let state = if let Database::Server("mysql", _) = base { "VARCHAR(250)" } else { "TEXT" };
+        base.run(
+            &story,
+            &format!(
+                "CREATE TABLE messages (id INTEGER PRIMARY KEY, text VARCHAR(100), label VARCHAR(20) CHECK (label <> 'good'), score \
+                 INTEGER, state {state})"
+            ),
+        );
+        let rows: Vec<String> = (1..=60).map(|i| format!("({i}, 'message {i}', NULL, NULL, NULL)")).collect();
+        base.run(&story, &format!("INSERT INTO messages VALUES {}", rows.join(", ")));
+        // One is somebody else's by then: it keeps what they wrote, and says nothing of us.
+        let mut running = story.start([]);
+        running.until("some are asked", |_| story.asked() > 10);
+        running.kill();
+        base.run(&story, "UPDATE messages SET text = 'edited' WHERE id = 60");
+        story.run([]).says(1, &["60 records: "]);
+        let bad = base.count(&story, "messages WHERE label = 'bad' AND state = 'succeeded'");
+        assert!(bad > 0 && bad < 59, "{bad}");
+        let told = "state LIKE 'failed: write_rejected - the table `messages` does not take the answer: %'";
+        assert_eq!(base.count(&story, &format!("messages WHERE label IS NULL AND {told}")), 59 - bad);
+        assert_eq!(base.column(&story, "SELECT state FROM messages WHERE id = 60"), [None]);
+        // Their answers are in the journal, and go into the table when it takes them.
+        let relaxed = match base {
+            Database::Sqlite => {
+                "ALTER TABLE messages RENAME COLUMN label TO old; ALTER TABLE messages ADD COLUMN label TEXT"
+            }
+            Database::Server("mysql", _) => "ALTER TABLE messages DROP COLUMN label, ADD COLUMN label VARCHAR(20)",
+            Database::Server(..) => "ALTER TABLE messages DROP CONSTRAINT messages_label_check",
+        };
+        base.run(&story, relaxed);
+        story.tidemill(["retry", "latest", "--kind", "write_rejected"]).says(1, &["59 succeeded", "conflict 1"]);
+        assert_eq!(base.count(&story, "messages WHERE state LIKE 'failed%'"), 0);
+        assert_eq!(base.count(&story, "messages WHERE label = 'good' AND state = 'succeeded'"), 59 - bad);
+    }
+}
+
 fn shared(base: &Database) {
     let story = story(
         base,

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use domain::{
-    End, Outcome, Record,
+    End, Failure, FailureKind, Outcome, Record,
     ports::{Artefact, Merge, Rejected, SinkError},
 };
 
@@ -44,6 +44,29 @@ impl SqlMerge {
         self.failures.count_record();
         Ok(())
     }
+
+    /// Writes into the column of the user's choice that an answer was not taken, which no answer could say itself. What
+    /// somebody else changed meanwhile is theirs.
+    fn say_rejected(&self, written: &[Result<(), Failure>]) -> Result<(), NotWritten> {
+        if self.settings.status.is_none() || !self.settings.is_in_place {
+            return Ok(());
+        }
+        let told: Vec<(&Record, Outcome)> = (self.held.iter().zip(written))
+            .filter_map(|((record, outcome), end)| match end {
+                Err(failure) if outcome.end == End::Succeeded && failure.kind == FailureKind::WriteRejected => {
+                    let end = End::Failed(failure.clone());
+                    Some((record, Outcome { end, ..outcome.clone() }))
+                }
+                _ => None,
+            })
+            .collect();
+        let rows: Vec<(&Record, &Outcome)> = told.iter().map(|(record, outcome)| (*record, outcome)).collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        // Where the column does not take that either, the failures file says it.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner).write(&rows).map(drop)
+    }
 }
 
 impl Merge for SqlMerge {
@@ -55,6 +78,7 @@ impl Merge for SqlMerge {
     fn settle(&mut self) -> Result<Vec<Rejected>, SinkError> {
         let rows: Vec<(&Record, &Outcome)> = self.held.iter().map(|(record, outcome)| (record, outcome)).collect();
         let written = self.writer.lock().unwrap_or_else(PoisonError::into_inner).write(&rows);
+        let written = written.and_then(|written| self.say_rejected(&written).map(|()| written));
         self.may_pass = matches!(written, Err(NotWritten::Away(_)));
         let written = written?;
         let mut rejected = Vec::new();
