@@ -342,7 +342,7 @@ fn two_runs_share_a_table_and_ask_about_no_row_twice() {
 
 fn into_another_table(base: &Database) {
     let source = format!("{}, fields: [text]", base.named("table: messages"));
-    let story =
+    let mut story =
         story(base, slow(10), &source, &base.sink("table: labels, overwrite: true, failures: out/failures.jsonl"));
     base.messages(&story, 150);
     story.run([]).says(2, &["there is no such table", "CREATE TABLE"]);
@@ -350,11 +350,32 @@ fn into_another_table(base: &Database) {
         let mut running = story.start(["--create-columns"]);
         let asked = story.asked();
         running.until("more is asked", |_| story.asked() > asked + 10 + n);
+        let is_guarded = || base.columns(&story, "tidemill_written") > 0 && base.count(&story, "tidemill_written") > 0;
+        running.until("what is added is guarded", |_| is_guarded());
         running.kill();
     }
+    // The next one ends when everything is in the table, and before it is said anywhere that the step is finished.
+    story.set("TIDEMILL_KILL", "behind_outputs:1");
+    assert_eq!(story.run([]).status, 128 + 9, "it is killed");
+    story.set("TIDEMILL_KILL", "");
     story.run([]).says(0, &["150 records: 150 succeeded"]);
-    assert_eq!(base.count(&story, "labels"), 150);
-    assert_eq!(base.count(&story, "(SELECT DISTINCT id FROM labels WHERE label IS NOT NULL) AS each_one"), 150);
+    let once = |story: &Story| {
+        assert_eq!(base.count(story, "labels"), 150);
+        assert_eq!(base.count(story, "(SELECT DISTINCT id FROM labels WHERE label IS NOT NULL) AS each_one"), 150);
+        assert_eq!(base.count(story, "tidemill_written"), 0, "what guarded the rows is gone with the run");
+    };
+    once(&story);
+    // Other answers are for other rows, and there are none: they are told, and added nowhere.
+    story.write("pipeline.yaml", story.text("pipeline.yaml").replace("enum: [good, bad]", "enum: [good]"));
+    story.tidemill(["reparse", "latest"]).says(1, &["failed (write_rejected "]);
+    let failures = story.lines("out/failures.jsonl");
+    let is_told =
+        |failure: &serde_json::Value| failure["message"].as_str().is_some_and(|it| it.contains("an earlier answer"));
+    assert!(!failures.is_empty() && failures.iter().all(is_told), "{failures:?}");
+    once(&story);
+    // Another run has rows of its own.
+    story.run(["--fresh"]).says(0, &["150 succeeded"]);
+    assert_eq!(base.count(&story, "labels"), 300);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Rows into another table, each once.
 //!
 //! Without a `key`, a row of [`TABLE`] is added in the same transaction: whoever is killed between the commit and its note
-//! finds it there. With one, a row that is there is written over, which may be done twice.
+//! finds it there. When the step is finished, the notes are made durable, and the rows of [`TABLE`] are removed: what they
+//! told, the notes tell. With a `key`, a row that is there is written over, which may be done twice.
 
 use std::collections::HashSet;
 
@@ -78,10 +79,12 @@ fn all(
     rows: &[Addition],
     each: bool,
 ) -> Result<Vec<Result<(), Failure>>, DatabaseError> {
-    let added = if table.key.is_empty() { added(database, run, rows)? } else { HashSet::new() };
+    let is_once = table.key.is_empty();
+    let added = if is_once { added(database, run, rows)? } else { HashSet::new() };
     let mut ends = Vec::with_capacity(rows.len());
     for row in rows {
-        if added.contains(&row.key.to_string()) {
+        // What our notes tell is not in the database any more, once the step was finished.
+        if is_once && (row.is_again || added.contains(&row.key.to_string())) {
             let again = "the row was added with an earlier answer; give the sink the `key` of its table, so that it can be \
                          written over";
             let rejected = row.is_again.then(|| Failure::new(FailureKind::WriteRejected, again));
@@ -133,6 +136,21 @@ fn added(database: &mut dyn Database, run: &str, rows: &[Addition]) -> Result<Ha
         }));
     }
     Ok(found)
+}
+
+/// Removes what was kept for a run, which knows by its own notes what it added.
+pub(crate) fn forget(database: &mut dyn Database, run: &str) -> Result<(), DatabaseError> {
+    /// How many rows of MySQL go at once: what it keeps for taking them back, it keeps for all of them.
+    const AT_ONCE: u64 = 10_000;
+    let flavor = database.flavor();
+    let mut statement = Statement::new(flavor, format!("DELETE FROM {TABLE} WHERE run = "));
+    statement.bind_as("text", Value::Text(run.to_owned()));
+    if flavor != Flavor::Mysql {
+        return statement.execute(database).map(drop);
+    }
+    statement.push(&format!(" LIMIT {AT_ONCE}"));
+    while statement.execute(database)? == AT_ONCE {}
+    Ok(())
 }
 
 fn bound(table: &Table, row: &Addition) -> Result<Vec<(usize, Value)>, Failure> {

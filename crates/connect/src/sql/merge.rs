@@ -109,7 +109,10 @@ impl Merge for SqlMerge {
         }
         let artefacts = vec![self.failures.close()?];
         self.failures.publish()?;
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner).release();
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.forget();
+        writer.release();
+        drop(writer);
         Ok(artefacts)
     }
 }

@@ -14,7 +14,7 @@
 //! the same values again changes nothing.
 //!
 //! **Out, into another table.** Rows are added, each with a row of `tidemill_written` in the same transaction, so that
-//! none is added twice. That it is another table is asked of the server.
+//! none is added twice; when the step is finished, the notes do that alone. That it is another table is asked of the server.
 
 mod access;
 mod batch;

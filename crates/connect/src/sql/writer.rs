@@ -11,7 +11,7 @@ use super::{
     identity::is_one_table,
     insert::{self, Addition},
     table::Table,
-    written::{Written, name_of},
+    written::{self, Written, name_of},
 };
 use crate::{
     file::create_folder,
@@ -201,7 +201,7 @@ impl Writer {
     /// Returns the notes on what was written of a part and sample.
     pub(super) fn notes_of(&mut self, part: u32, sample: u32, is_new: bool) -> Result<&mut Written, SinkError> {
         let SqlSinkSettings { folder, step, .. } = &*self.settings;
-        let path = folder.join(format!("sink-{step}-{part}-{sample}"));
+        let path = written::path_of(folder, *step, part, sample);
         match self.notes.entry((part, sample)) {
             std::collections::hash_map::Entry::Occupied(found) if !is_new => Ok(found.into_mut()),
             entry => {
@@ -411,6 +411,21 @@ impl Writer {
             return Ok(None);
         }
         Ok(RawValue::from_string(object(&fields)).ok())
+    }
+
+    /// Removes what kept rows from being added twice: the run's own notes do, once they are durable. Where they are not, or
+    /// the database is away, it stays, and harms nobody.
+    pub(super) fn forget(&mut self) {
+        let SqlSinkSettings { folder, run, step, access, is_in_place, .. } = &*self.settings;
+        if *is_in_place || access.key.is_some() {
+            return;
+        }
+        if let Some((database, _)) = &mut self.connected
+            && written::sync(folder, *step).is_ok()
+            && let Ok(name) = name_of(folder, run)
+        {
+            let _ = insert::forget(&mut **database, &format!("{name}/{step}"));
+        }
     }
 
     /// Gives back what was claimed.

@@ -1,16 +1,19 @@
 //! Which answers are written already: a slot of 16 bytes for each position, and the values behind one another.
 //!
 //! It is written behind the commit of what it tells, so that it never tells too much. What it lacks after a kill is written
-//! again, which changes nothing.
+//! again, which changes nothing. A crash of the machine may lose some, until they are made durable.
 
 use std::{
     fs::{self, File, OpenOptions},
     hash::{BuildHasher as _, RandomState},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
+use domain::StepNumber;
 use xxhash_rust::xxh3::xxh3_64;
+
+use crate::file::sync_folder;
 
 /// The notes of one step.
 pub(crate) struct Written {
@@ -107,6 +110,22 @@ impl Written {
         }
         Ok(())
     }
+}
+
+/// Makes the notes of a step durable, of whatever process they are.
+pub(crate) fn sync(folder: &Path, step: StepNumber) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(&format!("sink-{step}-")) {
+            OpenOptions::new().write(true).open(entry.path())?.sync_all()?;
+        }
+    }
+    sync_folder(folder)
+}
+
+/// Returns where the notes of a step lie in the run's folder, but for their endings.
+pub(crate) fn path_of(folder: &Path, step: StepNumber, part: u32, sample: u32) -> PathBuf {
+    folder.join(format!("sink-{step}-{part}-{sample}"))
 }
 
 fn hash_of(values: &[u8]) -> u64 {
