@@ -26,7 +26,7 @@ use budget::BudgetConfig;
 pub(crate) use check::read_for_a_run;
 #[cfg(test)]
 pub(crate) use check::read_models;
-pub(crate) use check::{Places, Ready, Wish, check, check_for, import, models_file};
+pub(crate) use check::{Places, Ready, Wish, check, check_for, import, look, models_file};
 pub(crate) use estimate::{EstimateConfig, TokenMode, TokenSample};
 pub(crate) use places::Named;
 pub(crate) use routes::models_of;

@@ -55,6 +55,6 @@ pub use file::{Compression, Label, Place, Stream, is_same_path, spool};
 pub use input::Input;
 pub use size::ByteSize;
 pub use sql::{
-    Access, Password, Resolver, SqlSink, SqlSinkSettings, SqlSource, SqlSourceSettings, Tls, Unreached, Wanted,
+    Access, Copied, Password, Resolver, SqlSink, SqlSinkSettings, SqlSource, SqlSourceSettings, Tls, Unreached, Wanted,
 };
 pub use table::{AnswerColumns, FileSink, FileSource, InPlace, SinkPlaces, Taken, is_as_left};

@@ -6,18 +6,20 @@ use clap::{Args as ClapArgs, Subcommand};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Data {
-    /// Print the first records of a file, one JSON object a line.
+    /// Print the first records of a file or a table, one JSON object a line.
     Head(Head),
     /// Tell of each column how full it is, what it holds, and how long that is.
     Stats(Stats),
-    /// Write the records of a file into a file of another format; what is in a workbook besides them stays in one.
+    /// Write the records of a file or a table into a file of another format; what is in a workbook besides them stays in one.
     Convert(Convert),
 }
 
-/// A table in a file, whose ending says what it is: .jsonl, .json, .csv, .tsv or .xlsx, also behind .gz and .zst.
+/// A table in a file, whose ending says what it is: .jsonl, .json, .csv, .tsv or .xlsx, also behind .gz and .zst; or a SQLite
+/// file, or a pipeline file, for what it reads.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct TableFile {
-    /// The file: .jsonl, .json, .csv, .tsv or .xlsx, packed as .gz or .zst or not.
+    /// The file: .jsonl, .json, .csv, .tsv or .xlsx, packed as .gz or .zst or not; a SQLite file; or a pipeline file (.yaml),
+    /// for what its first step reads, such as a table of a database.
     pub(crate) file: PathBuf,
     /// The sheet of a workbook, by its name or its number from 1.
     #[arg(long, value_name = "SHEET")]
@@ -25,6 +27,9 @@ pub(crate) struct TableFile {
     /// The encoding of a text file, such as gb18030.
     #[arg(long, value_name = "ENCODING")]
     pub(crate) encoding: Option<String>,
+    /// The table of a database.
+    #[arg(long, value_name = "TABLE")]
+    pub(crate) table: Option<String>,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -1,11 +1,10 @@
 //! `tidemill data`: looking at tables, and making other formats of them.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+mod open;
 
-use connect::{FileSource, Place, SinkConfig, SinkPlaces, SourceConfig};
+use std::fs;
+
+use connect::{FileSource, SinkConfig, SinkPlaces};
 use domain::{
     End, Outcome, Read, SkipReason, Timestamp, json,
     ports::{Sink as _, Source as _, Starts},
@@ -13,7 +12,7 @@ use domain::{
 use serde_json::{Value, value::RawValue};
 
 use crate::{
-    args::{Convert, Data, Head, Stats, TableFile},
+    args::{Convert, Data, Head, Stats},
     exit::{ConfigurationError, Exit},
     progress::counted,
     talk,
@@ -32,9 +31,10 @@ pub(super) fn run(args: &Data) -> anyhow::Result<Exit> {
 }
 
 fn head(args: &Head) -> anyhow::Result<Exit> {
-    let source = source(&args.table)?;
+    let opened = open::open(&args.table, Some(args.lines))?;
+    let source = opened.source();
     let mut n_left = args.lines;
-    let bad = each(&source, |read| {
+    let bad = each(source, |read| {
         n_left = n_left.saturating_sub(1);
         let mut line = String::new();
         json::compact(str::from_utf8(&read.record.bytes).unwrap_or_default(), &mut line);
@@ -45,25 +45,34 @@ fn head(args: &Head) -> anyhow::Result<Exit> {
 }
 
 fn convert(args: &Convert) -> anyhow::Result<Exit> {
-    let source = source(&args.table)?;
-    if connect::is_same_path(&args.output, &args.table.file) {
+    if open::is_sqlite(&args.output) {
+        let message = format!(
+            "`{}` is a database, and `data convert` writes files; rows go into a table with `tidemill run`, and \
+             `sqlite: {{ path: …, table: … }}` as its `sink:`",
+            args.output.display()
+        );
+        return Err(ConfigurationError(message).into());
+    }
+    let word = open::word_of(&args.output)?;
+    let opened = open::open(&args.table, None)?;
+    let source = opened.source();
+    if source.reads(&args.output) {
         let file = args.output.display();
         return Err(ConfigurationError(format!("the output `{file}` is the input; name another file")).into());
     }
-    let word = word_of(&args.output)?;
     let config = serde_json::json!({ word: { "path": &args.output, "overwrite": true } });
     let config: SinkConfig = serde_json::from_value(config)?;
-    let places = SinkPlaces::beside(place(&args.output), None);
+    let places = SinkPlaces::beside(open::place(&args.output), None);
     let failures = places.failures.path.clone();
     let refused = |error: domain::ports::SinkError| match error.is_environment {
         true => anyhow::anyhow!(error.message),
         false => ConfigurationError(error.message).into(),
     };
-    let mut sink = config.sink(places, &[], "convert", &source).map_err(refused)?;
+    let mut sink = config.sink(places, &[], "convert", source).map_err(refused)?;
     sink.prepare().map_err(refused)?;
     let mut merge = sink.merge().map_err(refused)?;
     let nothing = RawValue::from_string("{}".to_owned())?;
-    let bad = each_of_all(&source, |read| {
+    let bad = each_of_all(source, |read| {
         let end = match &read.flaw {
             Some((reason, message)) => End::Skipped { reason: *reason, message: message.clone() },
             None if read.record.bytes.trim_ascii().is_empty() => return Ok(true),
@@ -99,9 +108,10 @@ struct Column {
 fn stats(args: &Stats) -> anyhow::Result<Exit> {
     /// How much of a value is shown.
     const SHOWN: usize = 30;
-    let source = source(&args.table)?;
+    let opened = open::open(&args.table, None)?;
+    let source = opened.source();
     let (mut columns, mut n_records): (Vec<Column>, u64) = (Vec::new(), 0);
-    let bad = each(&source, |read| {
+    let bad = each(source, |read| {
         n_records += 1;
         let text = str::from_utf8(&read.record.bytes).unwrap_or_default();
         let parsed = json::members(text, |name, value| {
@@ -185,58 +195,6 @@ impl Column {
             "longest": self.longest,
         })
     }
-}
-
-/// Returns the format that the ending of a file tells.
-fn word_of(path: &Path) -> anyhow::Result<&'static str> {
-    let plain = match path.extension().and_then(|ending| ending.to_str()) {
-        Some("gz" | "gzip" | "zst" | "zstd") => path.with_extension(""),
-        _ => path.to_owned(),
-    };
-    match plain.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase).as_deref() {
-        Some("jsonl" | "ndjson") => Ok("jsonl"),
-        Some("json") => Ok("json"),
-        Some("csv" | "txt") => Ok("csv"),
-        Some("tsv" | "tab") => Ok("tsv"),
-        Some("xlsx" | "xlsm") => Ok("excel"),
-        _ => {
-            let name = path.display();
-            let message = format!(
-                "what `{name}` is cannot be told from its ending; there are .jsonl, .json, .csv, .tsv and .xlsx"
-            );
-            Err(ConfigurationError(message).into())
-        }
-    }
-}
-
-fn place(path: &Path) -> Place {
-    Place { path: PathBuf::from(path), name: path.display().to_string() }
-}
-
-fn source(args: &TableFile) -> anyhow::Result<FileSource> {
-    let TableFile { file, sheet, encoding } = args;
-    let word = word_of(file)?;
-    match (word == "excel", sheet, encoding) {
-        (true, _, Some(_)) => anyhow::bail!(ConfigurationError("`--encoding` is for files of text".to_owned())),
-        (false, Some(_), _) => anyhow::bail!(ConfigurationError("`--sheet` is for workbooks".to_owned())),
-        _ => {}
-    }
-    let mut options = serde_json::json!({ "path": file });
-    if let Some(sheet) = sheet {
-        options["sheet"] = sheet.parse::<u32>().map_or_else(|_| Value::from(sheet.as_str()), Value::from);
-    }
-    if let Some(encoding) = encoding {
-        options["encoding"] = encoding.as_str().into();
-    }
-    let wrong = |error: String| ConfigurationError(format!("`{}`: {error}", file.display()));
-    let config = serde_json::from_value(serde_json::json!({ word: options }));
-    let config: SourceConfig = config.map_err(|error| wrong(error.to_string()))?;
-    if let Some(mistake) = config.mistakes().into_iter().next() {
-        return Err(wrong(mistake.message).into());
-    }
-    let source = config.source(place(file), 0, connect::AnswerColumns::default()).map_err(|error| wrong(error.0))?;
-    source.fingerprint().map_err(|error| ConfigurationError(error.0))?;
-    Ok(source)
 }
 
 /// Calls `what` for each sound record until it returns false; returns how many bad ones were told of.

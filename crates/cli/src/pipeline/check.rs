@@ -1,6 +1,7 @@
 //! Checking a pipeline file with everything it names, so that every mistake is told before anything is asked.
 
 mod asking;
+mod look;
 mod models;
 mod slips;
 mod theirs;
@@ -18,6 +19,7 @@ use gateway::ModelsFile;
 use super::{BudgetConfig, Named, Pending, Pipeline, StepConfig, Written};
 use crate::config::{self, Diagnostic, Document, Severity};
 
+pub(crate) use look::look;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use models::read_for_a_run;
 #[cfg(test)]

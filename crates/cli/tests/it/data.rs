@@ -33,7 +33,7 @@ fn the_first_records_are_shown_as_what_they_are() {
         [json!({"id": "001", "name": "Li, 李", "score": "1.50"}), json!({"id": "002", "name": "", "score": ""})];
     assert_eq!((head.status, json_lines(&head.stdout)), (0, expected.to_vec()));
     story.tidemill(["data", "head", "nothing.csv"]).says(2, &["there is no such file"]);
-    story.tidemill(["data", "head", "pipeline.yaml"]).says(2, &["cannot be told from its ending"]);
+    story.tidemill(["data", "head", "pipeline.toml"]).says(2, &["cannot be told from its ending"]);
     story.tidemill(["data", "head", "in.csv", "--sheet", "1"]).says(2, &["`--sheet` is for workbooks"]);
     story.write("gb.csv", b"\xb1\xe0\xba\xc5,text\n\xd2\xbb,x\n");
     let head = story.tidemill(["data", "head", "gb.csv", "--encoding", "gb18030"]);

@@ -1,5 +1,6 @@
 //! Tables of real databases as source and sink: killed, restarted, changed by others, shared.
 
+mod looking;
 mod named;
 
 use std::time::Duration;

@@ -101,6 +101,14 @@ impl FileSource {
         Ok(self.files.parts()?.iter().map(|part| part.place.name.clone()).collect())
     }
 
+    /// Returns whether a file is one of its parts, or would be one.
+    #[must_use]
+    pub fn reads(&self, path: &std::path::Path) -> bool {
+        let parts = self.files.parts();
+        let is_part = parts.is_ok_and(|parts| parts.iter().any(|part| file::is_same_path(&part.place.path, path)));
+        is_part || self.files.would_match(path)
+    }
+
     /// Says that a file which is about to be written, `what` for people, would be read as one of the parts, if so.
     #[must_use]
     pub fn would_read(&self, what: &str, place: &Place) -> Option<String> {
