@@ -89,6 +89,24 @@ fn every_pipeline_among_the_examples_is_right() {
     assert!(n >= 8, "there are examples");
 }
 
+#[test]
+fn the_table_of_the_examples_is_answered_in_place_and_is_what_its_statements_make() {
+    let story = with_examples();
+    let made = rusqlite::Connection::open(story.path("made.db")).expect("a database can be made");
+    made.execute_batch(&story.text("examples/database/shop.sql")).expect("the statements are SQLite's too");
+    drop(made);
+    let head = |file: &str| story.tidemill(["data", "head", file, "-n", "100"]).stdout;
+    let rows = head("examples/database/shop.db");
+    assert_eq!(rows, head("made.db"));
+    assert_eq!(rows.lines().count(), 12);
+    story.tidemill(["run", "examples/database/pipeline.yaml"]).says(0, &["9 records: 9 succeeded"]);
+    let rows = json_lines(&head("examples/database/shop.db"));
+    let n_with = |status: Value| rows.iter().filter(|row| row["ai_status"] == status).count();
+    assert_eq!((n_with(json!("succeeded")), n_with(Value::Null)), (9, 3));
+    assert_eq!(rows.iter().filter(|row| row["ai_urgency"].is_number()).count(), 11);
+    story.tidemill(["run", "examples/database/pipeline.yaml"]).says(0, &["0 records"]);
+}
+
 /// A port that nobody listens on.
 fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("there is a free port");
