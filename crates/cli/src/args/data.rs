@@ -24,6 +24,9 @@ pub(crate) struct TableFile {
     /// The sheet of a workbook, by its name or its number from 1.
     #[arg(long, value_name = "SHEET")]
     pub(crate) sheet: Option<String>,
+    /// The row of a sheet that names the columns, from 1.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) header_row: Option<u32>,
     /// The encoding of a text file, such as gb18030.
     #[arg(long, value_name = "ENCODING")]
     pub(crate) encoding: Option<String>,

@@ -35,6 +35,12 @@ fn the_first_records_are_shown_as_what_they_are() {
     story.tidemill(["data", "head", "nothing.csv"]).says(2, &["there is no such file"]);
     story.tidemill(["data", "head", "pipeline.toml"]).says(2, &["cannot be told from its ending"]);
     story.tidemill(["data", "head", "in.csv", "--sheet", "1"]).says(2, &["`--sheet` is for workbooks"]);
+    // A report has its title above the columns.
+    story.write("report.csv", "a report,of today\nid,name\n007,x\n");
+    story.tidemill(["data", "convert", "report.csv", "report.xlsx"]).says(0, &["report.xlsx"]);
+    let head = story.tidemill(["data", "head", "report.xlsx", "--header-row", "2"]);
+    assert_eq!(json_lines(&head.stdout), [json!({"id": "007", "name": "x"})]);
+    story.tidemill(["data", "head", "in.csv", "--header-row", "2"]).says(2, &["`--header-row` is for workbooks"]);
     story.write("gb.csv", b"\xb1\xe0\xba\xc5,text\n\xd2\xbb,x\n");
     let head = story.tidemill(["data", "head", "gb.csv", "--encoding", "gb18030"]);
     assert_eq!(json_lines(&head.stdout), [json!({"编号": "一", "text": "x"})]);

@@ -37,7 +37,7 @@ impl Opened {
 
 /// Opens what is named; of a database the first `most` rows, or all.
 pub(super) fn open(args: &TableFile, most: Option<u64>) -> anyhow::Result<Opened> {
-    let TableFile { file, sheet, encoding, table } = args;
+    let TableFile { file, sheet, header_row, encoding, table } = args;
     let is_pipeline = matches!(ending(file).as_deref(), Some("yaml" | "yml"));
     let is_sqlite = !is_pipeline && is_sqlite(file);
     let word = if is_pipeline || is_sqlite { "" } else { word_of(file)? };
@@ -45,6 +45,7 @@ pub(super) fn open(args: &TableFile, most: Option<u64>) -> anyhow::Result<Opened
     match (sheet, encoding, table) {
         (_, Some(_), _) if !is_text => refused("`--encoding` is for files of text")?,
         (Some(_), ..) if word != "excel" => refused("`--sheet` is for workbooks")?,
+        _ if header_row.is_some() && word != "excel" => refused("`--header-row` is for workbooks")?,
         (.., Some(_)) if !word.is_empty() => refused("`--table` is for databases")?,
         _ => {}
     }
@@ -60,6 +61,9 @@ pub(super) fn open(args: &TableFile, most: Option<u64>) -> anyhow::Result<Opened
     let mut options = serde_json::json!({ "path": file });
     if let Some(sheet) = sheet {
         options["sheet"] = sheet.parse::<u32>().map_or_else(|_| Value::from(sheet.as_str()), Value::from);
+    }
+    if let Some(row) = header_row {
+        options["header_row"] = (*row).into();
     }
     if let Some(encoding) = encoding {
         options["encoding"] = encoding.as_str().into();
