@@ -31,6 +31,17 @@ pub(crate) enum Value {
     Bytes(Vec<u8>),
 }
 
+impl Value {
+    /// Returns how many bytes it takes in a statement, about.
+    pub(crate) fn length(&self) -> usize {
+        match self {
+            Self::Null | Self::Integer(_) | Self::Unsigned(_) | Self::Real(_) => 8,
+            Self::Text(text) => text.len(),
+            Self::Bytes(bytes) => bytes.len(),
+        }
+    }
+}
+
 /// What a column holds, as far as it matters for reading and writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {

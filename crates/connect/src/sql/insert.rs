@@ -16,6 +16,11 @@ use super::{
 /// The table of what was added.
 const TABLE: &str = "tidemill_written";
 
+/// Rows that one statement adds, the values that it binds for them, and their bytes; every database takes more.
+const ROWS_AT_ONCE: usize = 128;
+const VALUES_AT_ONCE: usize = 8_000;
+const BYTES_AT_ONCE: usize = 1 << 20;
+
 /// A row to be added.
 pub(crate) struct Addition {
     pub(crate) key: RecordKey,
@@ -80,6 +85,7 @@ fn all(
     each: bool,
 ) -> Result<Vec<Result<(), Failure>>, DatabaseError> {
     let is_once = table.key.is_empty();
+    let mut good: Vec<(&Addition, Vec<(usize, Value)>)> = Vec::new();
     let added = if is_once { added(database, run, rows)? } else { HashSet::new() };
     let mut ends = Vec::with_capacity(rows.len());
     for row in rows {
@@ -99,7 +105,7 @@ fn all(
             }
         };
         if !each {
-            add(database, table, run, row, &values)?;
+            good.push((row, values));
             ends.push(Ok(()));
             continue;
         }
@@ -117,7 +123,55 @@ fn all(
             Err(error) => return Err(error),
         }
     }
+    if is_once {
+        together(database, table, run, &good)?;
+    } else {
+        good.iter().try_for_each(|(row, values)| add(database, table, run, row, values))?;
+    }
     Ok(ends)
+}
+
+/// Adds rows of a table without a key, many to a statement.
+fn together(
+    database: &mut dyn Database,
+    table: &Table,
+    run: &str,
+    rows: &[(&Addition, Vec<(usize, Value)>)],
+) -> Result<(), DatabaseError> {
+    let columns_of = |values: &[(usize, Value)]| values.iter().map(|(column, _)| *column).collect::<Vec<_>>();
+    let mut rest = rows;
+    while let Some((_, first)) = rest.first() {
+        let columns = columns_of(first);
+        let most = (VALUES_AT_ONCE / columns.len().max(1)).clamp(1, ROWS_AT_ONCE);
+        let mut bytes = 0_usize;
+        let fits = |(_, values): &&(&Addition, Vec<(usize, Value)>)| {
+            bytes += values.iter().map(|(_, value)| value.length()).sum::<usize>();
+            bytes <= BYTES_AT_ONCE && columns_of(values) == columns
+        };
+        // A row that is greater than all that is a statement of its own.
+        let n = rest.iter().take(most).take_while(fits).count().max(1);
+        let (alike, behind) = rest.split_at(n);
+        rest = behind;
+        insert(database, table, &alike.iter().map(|(_, values)| values.as_slice()).collect::<Vec<_>>())?;
+        note(database, run, alike.iter().map(|(row, _)| *row))?;
+    }
+    Ok(())
+}
+
+/// Keeps in the database which rows were added.
+fn note<'a>(
+    database: &mut dyn Database,
+    run: &str,
+    rows: impl Iterator<Item = &'a Addition>,
+) -> Result<(), DatabaseError> {
+    let flavor = database.flavor();
+    let mut note = Statement::new(flavor, format!("INSERT INTO {TABLE} (run, record, at) VALUES "));
+    for (n, row) in rows.enumerate() {
+        note.push(if n > 0 { ", (" } else { "(" });
+        note.bind_as("text", Value::Text(run.to_owned())).push(", ");
+        note.bind_as("text", Value::Text(row.key.to_string())).push(&format!(", {})", flavor.now()));
+    }
+    note.execute(database).map(drop)
 }
 
 /// Returns which rows were added already.
@@ -178,18 +232,15 @@ fn add(
 ) -> Result<(), DatabaseError> {
     let flavor = table.flavor;
     if table.key.is_empty() {
-        insert(database, table, values)?;
-        let mut note = Statement::new(flavor, format!("INSERT INTO {TABLE} (run, record, at) VALUES ("));
-        note.bind_as("text", Value::Text(run.to_owned())).push(", ");
-        note.bind_as("text", Value::Text(row.key.to_string())).push(&format!(", {})", flavor.now()));
-        return note.execute(database).map(drop);
+        insert(database, table, &[values])?;
+        return note(database, run, std::iter::once(row));
     }
     let value_of = |n: &usize| values.iter().find(|(column, _)| column == n).map(|(_, value)| value.clone());
     let Some(key) = table.key.iter().map(value_of).collect::<Option<Vec<Value>>>() else {
-        return insert(database, table, values);
+        return insert(database, table, &[values]);
     };
     if table.rows(database, &[], &[key.as_slice()], true)?.is_empty() {
-        return insert(database, table, values);
+        return insert(database, table, &[values]);
     }
     let others: Vec<&(usize, Value)> = values.iter().filter(|(column, _)| !table.key.contains(column)).collect();
     if others.is_empty() {
@@ -206,15 +257,20 @@ fn add(
     statement.execute(database).map(drop)
 }
 
-fn insert(database: &mut dyn Database, table: &Table, values: &[(usize, Value)]) -> Result<(), DatabaseError> {
+/// Adds rows that all have the columns of the first.
+fn insert(database: &mut dyn Database, table: &Table, rows: &[&[(usize, Value)]]) -> Result<(), DatabaseError> {
     let flavor = table.flavor;
     let mut statement = Statement::new(flavor, format!("INSERT INTO {} (", flavor.table(&table.name)));
-    for (n, (column, _)) in values.iter().enumerate() {
+    for (n, (column, _)) in rows.iter().take(1).copied().flatten().enumerate() {
         statement.push(if n > 0 { ", " } else { "" }).name(&table.columns[*column].name);
     }
-    statement.push(") VALUES (");
-    for (n, (column, value)) in values.iter().enumerate() {
-        statement.push(if n > 0 { ", " } else { "" }).bind(&table.columns[*column], value.clone());
+    statement.push(") VALUES ");
+    for (n, values) in rows.iter().enumerate() {
+        statement.push(if n > 0 { ", (" } else { "(" });
+        for (n, (column, value)) in values.iter().enumerate() {
+            statement.push(if n > 0 { ", " } else { "" }).bind(&table.columns[*column], value.clone());
+        }
+        statement.push(")");
     }
-    statement.push(")").execute(database).map(drop)
+    statement.execute(database).map(drop)
 }

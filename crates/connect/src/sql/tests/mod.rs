@@ -1,5 +1,6 @@
 //! What every database must do alike.
 
+mod added;
 mod guarded;
 mod identity;
 mod keys;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Bed, guarded, keys, reading};
+use super::{Bed, added, guarded, keys, reading};
 use crate::sql::{Cell, Flavor, Tls, Trouble, Where};
 
 fn all(bed: &Bed) {
@@ -13,6 +13,7 @@ fn all(bed: &Bed) {
     guarded::what_is_too_long_costs_its_row_alone(bed);
     guarded::values_of_any_kind_go_in_one_batch(bed);
     guarded::rows_of_keys_of_several_columns_are_written(bed);
+    added::rows_are_added_once_whatever_stands_beside_them(bed);
     keys::keys_of_any_type_are_read_resumed_and_written(bed);
 }
 
