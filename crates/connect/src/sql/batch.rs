@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use domain::{Failure, FailureKind, RecordKey};
 
-use super::{Database, DatabaseError, Flavor, Kind, Trouble, Value, cells, database::Statement, table::Table};
+use super::{
+    Cell, Column, Database, DatabaseError, Flavor, Kind, Trouble, Value, cells, database::Statement, table::Table,
+};
 use crate::table::cut;
 
 /// What is to become of one row.
@@ -25,8 +27,28 @@ pub(crate) struct Change {
 /// Rows that one statement reads or writes.
 const AT_ONCE: usize = 128;
 
-/// Columns as they are, as JSON.
-type Image = HashMap<usize, String>;
+/// Rows as they are now.
+struct Images {
+    /// Where a column of the table stands in an image.
+    places: Vec<Option<usize>>,
+    found: HashMap<Vec<u8>, Found>,
+}
+
+enum Found {
+    /// Its columns, as JSON.
+    One(Vec<String>),
+    Many,
+}
+
+impl Images {
+    fn of(&self, row: &[Value]) -> Option<&Found> {
+        self.found.get(&name(row))
+    }
+
+    fn cell<'a>(&self, image: &'a [String], column: usize) -> Option<&'a String> {
+        image.get(self.places.get(column).copied().flatten()?)
+    }
+}
 
 /// Writes changes in one transaction, and returns what became of each.
 ///
@@ -81,18 +103,18 @@ fn all(
         let images = images(database, table, some)?;
         let mut good: Vec<&Change> = Vec::with_capacity(some.len());
         for change in some {
-            let end = match images.get(&name(&change.row)) {
+            let end = match images.of(&change.row) {
                 None => Err(conflict("the row is not there any more".to_owned())),
                 Some(Found::Many) => Err(Failure::new(
                     FailureKind::WriteRejected,
                     "several rows of the table have this key; name columns that are unique with `key:`",
                 )),
-                Some(Found::One(image)) => match differing(table, change, image) {
+                Some(Found::One(image)) => match differing(table, change, &images, image) {
                     None => {
                         good.push(change);
                         Ok(())
                     }
-                    Some(what) => ours(database, table, change, image, what)?,
+                    Some(what) => ours(database, table, change, &images, image, what)?,
                 },
             };
             ends.push(end);
@@ -110,49 +132,55 @@ fn all(
     Ok(ends)
 }
 
-enum Found {
-    One(Image),
-    Many,
-}
-
 /// Reads rows as they are now, and locks them.
-fn images(
-    database: &mut dyn Database,
-    table: &Table,
-    changes: &[Change],
-) -> Result<HashMap<String, Found>, DatabaseError> {
-    let mut columns: Vec<usize> = Vec::new();
+fn images(database: &mut dyn Database, table: &Table, changes: &[Change]) -> Result<Images, DatabaseError> {
+    let (mut columns, mut places) = (Vec::new(), vec![None; table.columns.len()]);
     for change in changes {
         for (column, _) in change.read.iter().chain(&change.new) {
-            if !columns.contains(column) {
+            if places[*column].is_none() {
+                places[*column] = Some(columns.len());
                 columns.push(*column);
             }
         }
     }
     let keys: Vec<&[Value]> = changes.iter().map(|change| change.row.as_slice()).collect();
-    let mut images: HashMap<String, Found> = HashMap::with_capacity(changes.len());
+    let mut found: HashMap<Vec<u8>, Found> = HashMap::with_capacity(changes.len());
     for row in table.rows(database, &columns, &keys, true)? {
         let (key, cells) = row.split_at(table.key.len());
+        let json = |(column, cell): (&Column, &Cell)| cells::to_json(table.flavor, column, cell);
         let key: Vec<Value> = (table.keys().zip(key))
-            .map(|(column, cell)| cells::to_value(table.flavor, column, &cells::to_json(table.flavor, column, cell)))
+            .map(|(column, cell)| cells::to_value(table.flavor, column, &json((column, cell))))
             .collect();
-        let image = columns.iter().zip(cells);
-        let image = image.map(|(n, cell)| (*n, cells::to_json(table.flavor, &table.columns[*n], cell))).collect();
-        let found = images.remove(&name(&key)).map_or(Found::One(image), |_| Found::Many);
-        images.insert(name(&key), found);
+        let image = columns.iter().map(|n| &table.columns[*n]).zip(cells).map(json).collect();
+        found.entry(name(&key)).and_modify(|found| *found = Found::Many).or_insert(Found::One(image));
     }
-    Ok(images)
+    Ok(Images { places, found })
 }
 
-fn name(row: &[Value]) -> String {
-    format!("{row:?}")
+/// Returns what is the same for the same key only.
+fn name(row: &[Value]) -> Vec<u8> {
+    let mut name = Vec::with_capacity(9 * row.len());
+    for value in row {
+        let (kind, bytes): (u8, &[u8]) = match value {
+            Value::Null => (0, &[]),
+            Value::Integer(number) => (1, &number.to_le_bytes()),
+            Value::Real(number) => (2, &number.to_bits().to_le_bytes()),
+            Value::Text(text) => (3, text.as_bytes()),
+            Value::Bytes(bytes) => (4, bytes),
+        };
+        name.push(kind);
+        // Where one ends and the next begins.
+        name.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+        name.extend_from_slice(bytes);
+    }
+    name
 }
 
 /// Returns the column in which a row is not what was read.
-fn differing(table: &Table, change: &Change, image: &Image) -> Option<String> {
-    let differs = |(column, read): &&(usize, String)| image.get(column).is_some_and(|now| now != read);
+fn differing(table: &Table, change: &Change, images: &Images, image: &[String]) -> Option<String> {
+    let differs = |(column, read): &&(usize, String)| images.cell(image, *column).is_some_and(|now| now != read);
     let (column, read) = change.read.iter().find(differs)?;
-    let now = image.get(column).map_or("", String::as_str);
+    let now = images.cell(image, *column).map_or("", String::as_str);
     let name = &table.columns[*column].name;
     Some(format!(
         "the row was changed by someone else: `{name}` was {} when it was read, and is {}; what is there stays",
@@ -167,17 +195,19 @@ fn ours(
     database: &mut dyn Database,
     table: &Table,
     change: &Change,
-    before: &Image,
+    images: &Images,
+    before: &[String],
     what: String,
 ) -> Result<Result<(), Failure>, DatabaseError> {
     for values in std::iter::once(&change.new).chain(&change.last) {
         database.execute("SAVEPOINT tidemill", &[])?;
         let is_ours = match update(database, table, &change.row, values) {
             Ok(()) => {
-                let now = images(database, table, std::slice::from_ref(change))?;
-                let now = now.get(&name(&change.row));
-                let same = |now: &Image| values.iter().all(|(column, _)| now.get(column) == before.get(column));
-                matches!(now, Some(Found::One(now)) if same(now))
+                let after = self::images(database, table, std::slice::from_ref(change))?;
+                let is_same = |now: &[String]| {
+                    values.iter().all(|(column, _)| after.cell(now, *column) == images.cell(before, *column))
+                };
+                matches!(after.of(&change.row), Some(Found::One(now)) if is_same(now))
             }
             Err(error) if error.trouble == Trouble::Statement => false,
             Err(error) => return Err(error),

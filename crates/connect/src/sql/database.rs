@@ -1,5 +1,7 @@
 //! What all databases are to the rest: statements in, rows out.
 
+use std::fmt::Write as _;
+
 /// How a database spells SQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flavor {
@@ -215,12 +217,15 @@ impl Statement {
     /// without its length, so that what is too long is an error and not cut.
     pub(crate) fn bind_as(&mut self, declared: &str, value: Value) -> &mut Self {
         self.values.push(value);
-        let place = match self.flavor {
-            Flavor::Postgres if declared == "text" => format!("${}::text", self.values.len()),
-            Flavor::Postgres => format!("${}::text::{declared}", self.values.len()),
-            Flavor::Sqlite | Flavor::Mysql => "?".to_owned(),
-        };
-        self.push(&place)
+        if self.flavor != Flavor::Postgres {
+            return self.push("?");
+        }
+        // Writing to text does not fail.
+        let _ = write!(self.sql, "${}::text", self.values.len());
+        if declared != "text" {
+            self.push("::").push(declared);
+        }
+        self
     }
 
     pub(crate) fn query(&self, database: &mut dyn Database) -> Result<Vec<Vec<Cell>>, DatabaseError> {

@@ -1,6 +1,7 @@
 //! A table as a source.
 
 use std::{
+    collections::VecDeque,
     fs::File,
     io::{BufRead as _, BufReader, Seek as _, SeekFrom},
     path::Path,
@@ -164,7 +165,7 @@ impl Source for SqlSource {
     fn open(&self, starts: &Starts) -> Result<Box<dyn Records>, SourceError> {
         let (position, offset) = starts.get(&0).copied().unwrap_or_default();
         let rows = Rows { source: self.clone(), reader: None, position, offset };
-        Ok(Box::new(Reading { rows: Some(Box::new(rows)), may_pass: false }))
+        Ok(Box::new(Reading { rows: Some(Box::new(rows)), ahead: VecDeque::new(), may_pass: false }))
     }
 
     fn count(&self) -> Result<Option<u64>, SourceError> {
@@ -180,22 +181,28 @@ impl Source for SqlSource {
 /// A reading in progress, and what it said last.
 struct Reading {
     rows: Option<Box<Rows>>,
+    /// What was read and not asked for yet: to go to another thread costs more than to read some lines.
+    ahead: VecDeque<Read>,
     may_pass: bool,
 }
 
 impl Records for Reading {
     fn next(&mut self, max: usize) -> BoxFuture<'_, Result<Vec<Read>, SourceError>> {
         Box::pin(async move {
-            let over = || SourceError("the reading of a table was called off".to_owned());
-            let mut rows = self.rows.take().ok_or_else(over)?;
-            let read = tokio::task::spawn_blocking(move || {
-                let read = rows.read(max);
-                (rows, read)
-            });
-            let (rows, read) = read.await.map_err(|error| SourceError(error.to_string()))?;
-            self.may_pass = read.as_ref().is_err_and(DatabaseError::is_away);
-            let source = &self.rows.insert(rows).source;
-            read.map_err(|error| source.told(error))
+            if self.ahead.is_empty() {
+                let over = || SourceError("the reading of a table was called off".to_owned());
+                let mut rows = self.rows.take().ok_or_else(over)?;
+                let read = tokio::task::spawn_blocking(move || {
+                    let read = rows.read();
+                    (rows, read)
+                });
+                let (rows, read) = read.await.map_err(|error| SourceError(error.to_string()))?;
+                self.may_pass = read.as_ref().is_err_and(DatabaseError::is_away);
+                let source = &self.rows.insert(rows).source;
+                self.ahead.extend(read.map_err(|error| source.told(error))?);
+            }
+            let n = max.min(self.ahead.len());
+            Ok(self.ahead.drain(..n).collect())
         })
     }
 
@@ -203,6 +210,9 @@ impl Records for Reading {
         self.may_pass
     }
 }
+
+/// As many bytes of lines are read at once.
+const AHEAD: u64 = 256 << 10;
 
 struct Rows {
     source: SqlSource,
@@ -213,7 +223,7 @@ struct Rows {
 
 impl Rows {
     /// Reads on in the spool, which grows where it has no more.
-    fn read(&mut self, max: usize) -> Result<Vec<Read>, DatabaseError> {
+    fn read(&mut self) -> Result<Vec<Read>, DatabaseError> {
         let spool = Arc::clone(&self.source.spool);
         loop {
             let length = {
@@ -224,14 +234,14 @@ impl Rows {
                 }
                 spool.length()
             };
-            let reads = self.lines(max, length).map_err(|error| self.broken(&error))?;
+            let reads = self.lines(length).map_err(|error| self.broken(&error))?;
             if !reads.is_empty() {
                 return Ok(reads);
             }
         }
     }
 
-    fn lines(&mut self, max: usize, length: u64) -> std::io::Result<Vec<Read>> {
+    fn lines(&mut self, length: u64) -> std::io::Result<Vec<Read>> {
         let reader = match &mut self.reader {
             Some(reader) => reader,
             none => {
@@ -240,8 +250,9 @@ impl Rows {
                 none.insert(BufReader::with_capacity(1 << 16, file))
             }
         };
-        let mut reads = Vec::with_capacity(max);
-        while reads.len() < max && self.offset < length {
+        let (mut reads, end) = (Vec::new(), length.min(self.offset + AHEAD));
+        // At least one, however long it is.
+        while self.offset < end {
             let mut line = Vec::new();
             let n = reader.read_until(b'\n', &mut line)?;
             if n == 0 {

@@ -330,7 +330,7 @@ impl Table {
             if n > 0 {
                 out.push(',');
             }
-            out.push_str(&serde_json::Value::from(column.name.as_str()).to_string());
+            cells::push_text(&column.name, out);
             out.push(':');
             cells::push_json(self.flavor, column, cell, out);
         }

@@ -9,6 +9,7 @@ use super::{
     Database, DatabaseError, SqlSinkSettings, SqlSource, Trouble, Value, Where,
     batch::{self, Change},
     identity::is_one_table,
+    cells,
     insert::{self, Addition},
     table::Table,
     written::{self, Written, name_of},
@@ -218,6 +219,7 @@ impl Writer {
         if self.connected.is_none() {
             self.look(Touch::Prepare)?;
         }
+        self.look_at_notes(rows).map_err(NotWritten::Wrong)?;
         for (record, outcome) in rows {
             let wanted = self.wanted(record, outcome).map_err(NotWritten::Wrong)?;
             ends.push(match wanted {
@@ -273,6 +275,20 @@ impl Writer {
             noted.map_err(|error| NotWritten::Wrong(self.settings.unwritable(&error)))?;
         }
         Ok(ends)
+    }
+
+    /// Reads at once what is noted of these records.
+    fn look_at_notes(&mut self, rows: &[(&Record, &Outcome)]) -> Result<(), SinkError> {
+        let mut positions: HashMap<(u32, u32), Vec<u64>> = HashMap::new();
+        for (record, _) in rows {
+            positions.entry((record.key.part, record.key.sample)).or_default().push(record.key.position);
+        }
+        let settings = Arc::clone(&self.settings);
+        for ((part, sample), positions) in positions {
+            let looked = self.notes_of(part, sample, false)?.look(positions.into_iter());
+            looked.map_err(|error| settings.unwritable(&error))?;
+        }
+        Ok(())
     }
 
     /// Makes the columns of fields that no record before had.
@@ -442,6 +458,13 @@ impl Writer {
 }
 
 fn object(members: &[(String, String)]) -> String {
-    let members = members.iter().map(|(name, value)| format!("{}:{value}", serde_json::Value::from(name.as_str())));
-    format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+    let mut text = String::from("{");
+    for (n, (name, value)) in members.iter().enumerate() {
+        text.push_str(if n > 0 { "," } else { "" });
+        cells::push_text(name, &mut text);
+        text.push(':');
+        text.push_str(value);
+    }
+    text.push('}');
+    text
 }

@@ -4,6 +4,7 @@
 //! again, which changes nothing. A crash of the machine may lose some, until they are made durable.
 
 use std::{
+    collections::HashMap,
     fs::{self, File, OpenOptions},
     hash::{BuildHasher as _, RandomState},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
@@ -20,9 +21,15 @@ pub(crate) struct Written {
     slots: File,
     values: File,
     end: u64,
+    /// The slots of the positions that are being written, as they are on disk: a hash, which is 0 where nothing is noted, and
+    /// an offset.
+    looked: HashMap<u64, (u64, u64)>,
 }
 
 const SLOT: u64 = 16;
+
+/// Slots that are no further apart are read at once.
+const NEAR: u64 = 256;
 
 /// Returns what the run in `folder` is called in databases, where two runs of two state folders may have one id.
 pub(crate) fn name_of(folder: &Path, run: &str) -> io::Result<String> {
@@ -54,7 +61,7 @@ impl Written {
         };
         let (slots, mut values) = (open("written")?, open("values")?);
         let end = values.seek(SeekFrom::End(0))?;
-        Ok(Self { slots, values, end })
+        Ok(Self { slots, values, end, looked: HashMap::new() })
     }
 
     /// Returns the values that were last written for a position, as JSON.
@@ -81,15 +88,30 @@ impl Written {
         Ok(self.slot(position)?.is_some_and(|(hash, _)| hash == hash_of(values.as_bytes())))
     }
 
-    fn slot(&mut self, position: u64) -> io::Result<Option<(u64, u64)>> {
-        let mut slot = [0; SLOT as usize];
-        self.slots.seek(SeekFrom::Start(position * SLOT))?;
-        if let Err(error) = self.slots.read_exact(&mut slot) {
-            return if error.kind() == io::ErrorKind::UnexpectedEof { Ok(None) } else { Err(error) };
+    /// Reads the slots of these positions together; those of others are read one by one.
+    pub(crate) fn look(&mut self, positions: impl Iterator<Item = u64>) -> io::Result<()> {
+        self.looked.clear();
+        let mut positions: Vec<u64> = positions.collect();
+        positions.sort_unstable();
+        let mut bytes = Vec::new();
+        for near in positions.chunk_by(|one, next| next - one <= NEAR) {
+            let (first, last) = (near[0], near[near.len() - 1]);
+            bytes.clear();
+            self.slots.seek(SeekFrom::Start(first * SLOT))?;
+            (&self.slots).take((last - first + 1) * SLOT).read_to_end(&mut bytes)?;
+            for position in near {
+                let slot = bytes.chunks_exact(SLOT as usize).nth((position - first) as usize);
+                self.looked.insert(*position, slot.map_or((0, 0), parts));
+            }
         }
-        let part = |from: usize| slot[from..from + 8].iter().rev().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
-        let (hash, offset) = (part(0), part(8));
-        Ok((hash != 0).then_some((hash, offset)))
+        Ok(())
+    }
+
+    fn slot(&mut self, position: u64) -> io::Result<Option<(u64, u64)>> {
+        if !self.looked.contains_key(&position) {
+            self.look(std::iter::once(position))?;
+        }
+        Ok(self.looked.get(&position).copied().filter(|(hash, _)| *hash != 0))
     }
 
     /// Notes values that are committed, by position.
@@ -104,9 +126,14 @@ impl Written {
         self.values.seek(SeekFrom::Start(self.end))?;
         self.values.write_all(&block)?;
         self.end += block.len() as u64;
-        for (position, hash, offset) in slots {
-            self.slots.seek(SeekFrom::Start(position * SLOT))?;
-            self.slots.write_all(&[hash.to_le_bytes(), offset.to_le_bytes()].concat())?;
+        // What settled together mostly stands together. The last of several for one position is the one that counts.
+        slots.sort_by_key(|(position, ..)| *position);
+        for row in slots.chunk_by(|(one, ..), (next, ..)| *next == one + 1) {
+            let bytes: Vec<u8> =
+                row.iter().flat_map(|(_, hash, offset)| [hash.to_le_bytes(), offset.to_le_bytes()].concat()).collect();
+            self.slots.seek(SeekFrom::Start(row[0].0 * SLOT))?;
+            self.slots.write_all(&bytes)?;
+            self.looked.extend(row.iter().map(|(position, hash, offset)| (*position, (*hash, *offset))));
         }
         Ok(())
     }
@@ -128,7 +155,47 @@ pub(crate) fn path_of(folder: &Path, step: StepNumber, part: u32, sample: u32) -
     folder.join(format!("sink-{step}-{part}-{sample}"))
 }
 
+/// Returns the hash and the offset in a slot.
+fn parts(slot: &[u8]) -> (u64, u64) {
+    let part = |from: usize| slot[from..from + 8].iter().rev().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
+    (part(0), part(8))
+}
+
 fn hash_of(values: &[u8]) -> u64 {
     // 0 is a slot that nobody wrote.
     xxh3_64(values).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_noted_is_found_whether_it_was_looked_at_together_or_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notes");
+        let mut notes = Written::open(&path, true).unwrap();
+        // Far apart, in no order, one of them twice; what is looked at before is not what is there behind.
+        let positions = [7, 3, 4, 9_000, 5, 4];
+        notes.look(positions.into_iter().chain([2, 10_000])).unwrap();
+        let texts: Vec<String> = (0..positions.len()).map(|n| format!("{{\"n\":{n}}}")).collect();
+        notes.note(positions.iter().copied().zip(texts.iter().map(String::as_str))).unwrap();
+        let wanted =
+            [(3, Some(1)), (4, Some(5)), (5, Some(4)), (6, None), (7, Some(0)), (9_000, Some(3)), (9_001, None)];
+        for is_together in [false, true] {
+            let mut notes = Written::open(&path, false).unwrap();
+            if is_together {
+                notes.look(wanted.iter().map(|(position, _)| *position).rev()).unwrap();
+            }
+            for (position, n) in wanted {
+                let text = n.map(|n: usize| texts[n].clone());
+                assert_eq!(notes.last(position).unwrap(), text, "{position}");
+                assert_eq!(notes.is(position, &texts[1]).unwrap(), n == Some(1));
+            }
+        }
+        // The one who wrote it knows it too.
+        assert!(
+            notes.is(4, &texts[5]).unwrap() && !notes.is(2, &texts[5]).unwrap() && notes.last(6).unwrap().is_none()
+        );
+    }
 }

@@ -1,7 +1,12 @@
 //! Pages by key, conditions, types.
 
+use domain::ports::{Source as _, Starts};
+
 use super::Bed;
-use crate::sql::{Flavor, Value, Wanted, table::Table};
+use crate::{
+    AnswerColumns,
+    sql::{Flavor, SqlSource, SqlSourceSettings, Value, Wanted, table::Table},
+};
 
 /// Reads a table page by page, and returns the first column of each row.
 fn paged(bed: &Bed, table: &str, wanted: &Wanted, n: usize) -> Vec<String> {
@@ -142,4 +147,42 @@ fn a_missing_table_or_column_is_told_with_what_was_meant() {
     assert_eq!(error, "the table `tickets` has no column `catgory`; did you mean `category`?");
     assert!(look("bare").unwrap().with_key().unwrap_err().message.contains("`key: [id]`"));
     assert_eq!(tickets.alter(&["a".to_owned()]), "ALTER TABLE \"tickets\" ADD COLUMN \"a\" TEXT;");
+}
+
+#[tokio::test]
+async fn rows_are_given_as_many_at_once_as_are_asked_for() {
+    let bed = Bed::sqlite();
+    bed.run(&["CREATE TABLE t (id INTEGER PRIMARY KEY, a {text})"]);
+    let values = (0..1_000).map(|id| format!("({id}, 'it is \"{id}\"')")).collect::<Vec<_>>().join(", ");
+    bed.run(&[&format!("INSERT INTO t VALUES {values}")]);
+    let settings = SqlSourceSettings {
+        access: bed.access.clone(),
+        wanted: Wanted::default(),
+        claims_as: None,
+        spool: None,
+        step: 0,
+        answers: AnswerColumns::default(),
+    };
+    let source = SqlSource::new(settings).unwrap();
+    // As it is taken, from what was taken, and from the middle of that.
+    let some = source.open(&Starts::new()).unwrap().next(30).await.unwrap();
+    let behind = Starts::from([(0, (30, some[29].next_offset))]);
+    for (first, starts) in [(0, Starts::new()), (0, Starts::new()), (30, behind)] {
+        let mut records = source.open(&starts).unwrap();
+        let mut seen = first;
+        loop {
+            let some = records.next(64).await.unwrap();
+            assert!(some.len() <= 64, "{}", some.len());
+            for read in &some {
+                assert_eq!((read.record.key.position, read.record.origin.line), (seen, seen + 1));
+                let line = format!(r#"{{"id":{seen},"a":"it is \"{seen}\""}}"#);
+                assert_eq!(read.record.bytes, line.as_bytes());
+                seen += 1;
+            }
+            if some.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(seen, 1_000);
+    }
 }
