@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use domain::{Failure, FailureKind, RecordKey};
 
 use super::{
-    Cell, Column, Database, DatabaseError, Flavor, Kind, Trouble, Value, cells, database::Statement, table::Table,
+    Cell, Column, Database, DatabaseError, Trouble, Value, cells,
+    table::Table,
+    together::{together, update},
 };
 use crate::table::cut;
 
@@ -232,109 +234,6 @@ fn each(database: &mut dyn Database, table: &Table, change: &Change) -> Result<R
         }
         Err(error) => Err(error),
     }
-}
-
-fn update(
-    database: &mut dyn Database,
-    table: &Table,
-    row: &[Value],
-    values: &[(usize, String)],
-) -> Result<(), DatabaseError> {
-    let flavor = table.flavor;
-    let mut statement = Statement::new(flavor, format!("UPDATE {} SET ", flavor.table(&table.name)));
-    for (n, (column, value)) in values.iter().enumerate() {
-        let column = &table.columns[*column];
-        statement.push(if n > 0 { ", " } else { "" });
-        statement.name(&column.name).push(" = ").bind(column, cells::to_value(flavor, column, value));
-    }
-    statement.push(" WHERE ");
-    table.equals(&mut statement, row);
-    statement.execute(database).map(drop)
-}
-
-/// Writes rows that are good: one statement for as many as write the same columns, where the database has a form for it.
-fn together(database: &mut dyn Database, table: &Table, changes: &[&Change]) -> Result<(), DatabaseError> {
-    // In a table made of values everything but numbers is text for MySQL, with a collation of its own: no bytes, and no way
-    // to a key of text by its index.
-    let is_binary = |(column, _): &(usize, String)| table.columns[*column].kind == Kind::Binary;
-    let is_numbered = table.keys().all(|column| column.kind == Kind::Integer)
-        && !changes.iter().any(|change| change.new.iter().any(is_binary));
-    let has_form = table.flavor == Flavor::Postgres || (table.flavor == Flavor::Mysql && is_numbered);
-    if !has_form || changes.len() == 1 {
-        return changes.iter().try_for_each(|change| update(database, table, &change.row, &change.new));
-    }
-    let mut rest = changes;
-    while let Some(first) = rest.first() {
-        let columns: Vec<usize> = first.new.iter().map(|(column, _)| *column).collect();
-        let is_alike = |change: &&&Change| change.new.iter().map(|(column, _)| *column).eq(columns.iter().copied());
-        let n = rest.iter().take_while(is_alike).count();
-        let (alike, behind) = rest.split_at(n);
-        rest = behind;
-        if table.flavor == Flavor::Mysql {
-            joined(database, table, alike, &columns)?;
-            continue;
-        }
-        let mut statement =
-            Statement::new(table.flavor, format!("UPDATE {} AS t SET ", table.flavor.table(&table.name)));
-        for (n, column) in columns.iter().enumerate() {
-            let quoted = table.flavor.quoted(&table.columns[*column].name);
-            statement.push(&format!("{}{quoted} = v.c{n}", if n > 0 { ", " } else { "" }));
-        }
-        statement.push(" FROM (VALUES ");
-        for (n, change) in alike.iter().enumerate() {
-            statement.push(if n > 0 { ", (" } else { "(" });
-            for (n, (column, value)) in table.keys().zip(&change.row).enumerate() {
-                statement.push(if n > 0 { ", " } else { "" }).bind(column, value.clone());
-            }
-            for (column, value) in &change.new {
-                let column = &table.columns[*column];
-                statement.push(", ").bind(column, cells::to_value(table.flavor, column, value));
-            }
-            statement.push(")");
-        }
-        let names = (0..table.key.len()).map(|n| format!("k{n}")).chain((0..columns.len()).map(|n| format!("c{n}")));
-        statement.push(&format!(") AS v({}) WHERE ", names.collect::<Vec<_>>().join(", ")));
-        for (n, column) in table.keys().enumerate() {
-            let quoted = table.flavor.quoted(&column.name);
-            statement.push(&format!("{}t.{quoted} = v.k{n}", if n > 0 { " AND " } else { "" }));
-        }
-        statement.execute(database)?;
-    }
-    Ok(())
-}
-
-/// As [`together`], in the words of MySQL, where the values are a table that comes first: each finds its row by the key.
-fn joined(
-    database: &mut dyn Database,
-    table: &Table,
-    changes: &[&Change],
-    columns: &[usize],
-) -> Result<(), DatabaseError> {
-    let flavor = table.flavor;
-    let mut statement = Statement::new(flavor, "UPDATE (");
-    for (row, change) in changes.iter().enumerate() {
-        statement.push(if row > 0 { " UNION ALL SELECT " } else { "SELECT " });
-        for (n, (column, value)) in table.keys().zip(&change.row).enumerate() {
-            statement.push(if n > 0 { ", " } else { "" }).bind(column, value.clone());
-            statement.push(&if row == 0 { format!(" AS k{n}") } else { String::new() });
-        }
-        for (n, (column, value)) in change.new.iter().enumerate() {
-            let column = &table.columns[*column];
-            statement.push(", ").bind(column, cells::to_value(flavor, column, value));
-            statement.push(&if row == 0 { format!(" AS c{n}") } else { String::new() });
-        }
-    }
-    statement.push(&format!(") AS v STRAIGHT_JOIN {} AS t ON ", flavor.table(&table.name)));
-    for (n, column) in table.keys().enumerate() {
-        let quoted = flavor.quoted(&column.name);
-        statement.push(&format!("{}t.{quoted} = v.k{n}", if n > 0 { " AND " } else { "" }));
-    }
-    statement.push(" SET ");
-    for (n, column) in columns.iter().enumerate() {
-        let quoted = flavor.quoted(&table.columns[*column].name);
-        statement.push(&format!("{}t.{quoted} = v.c{n}", if n > 0 { ", " } else { "" }));
-    }
-    statement.execute(database).map(drop)
 }
 
 fn conflict(message: String) -> Failure {

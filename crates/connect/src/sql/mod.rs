@@ -32,6 +32,7 @@ mod spool;
 mod table;
 #[cfg(test)]
 mod tests;
+mod together;
 mod writer;
 mod written;
 

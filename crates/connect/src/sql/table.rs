@@ -220,7 +220,7 @@ impl Table {
     }
 
     /// Adds the condition that a row has one of these keys.
-    fn among(&self, statement: &mut Statement, keys: &[&[Value]]) {
+    pub(crate) fn among(&self, statement: &mut Statement, keys: &[&[Value]]) {
         if let [single] = *self.key {
             let column = &self.columns[single];
             statement.name(&column.name).push(" IN (");

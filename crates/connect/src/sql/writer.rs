@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 use super::{
     Database, DatabaseError, SqlSinkSettings, SqlSource, Trouble, Value, Where,
     batch::{self, Change},
-    identity::is_one_table,
     cells,
+    identity::is_one_table,
     insert::{self, Addition},
     table::Table,
     written::{self, Written, name_of},

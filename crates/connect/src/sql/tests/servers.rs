@@ -15,6 +15,7 @@ fn all(bed: &Bed) {
     guarded::rows_of_keys_of_several_columns_are_written(bed);
     added::rows_are_added_once_whatever_stands_beside_them(bed);
     keys::keys_of_any_type_are_read_resumed_and_written(bed);
+    guarded::rows_get_their_own_answers_by_keys_of_text_and_of_bytes(bed);
 }
 
 #[test]
