@@ -48,10 +48,16 @@ pub(super) fn together(database: &mut dyn Database, table: &Table, changes: &[&C
 fn form(table: &Table, changes: &[&Change]) -> Form {
     let new = || changes.iter().flat_map(|change| &change.new).map(|(column, _)| *column);
     let is_keyed_by = |kinds: &[Kind]| table.keys().all(|column| kinds.contains(&column.kind));
+    // Among texts a whole number is compared as a float: those beyond the signed ones, which travel as text, would be one.
+    let is_whole = |change: &&Change| {
+        let mut key = table.keys().zip(&change.row);
+        key.all(|(column, value)| column.kind != Kind::Integer || matches!(value, Value::Integer(_)))
+    };
     match table.flavor {
         _ if changes.len() == 1 => Form::Each,
         Flavor::Sqlite => Form::Each,
         Flavor::Postgres => Form::Values,
+        Flavor::Mysql if !changes.iter().all(is_whole) => Form::Each,
         Flavor::Mysql => {
             let is_binary = |column: usize| table.columns[column].kind == Kind::Binary;
             if is_keyed_by(&[Kind::Integer]) && !new().any(is_binary) {

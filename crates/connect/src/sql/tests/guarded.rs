@@ -200,6 +200,42 @@ pub(super) fn rows_get_their_own_answers_by_keys_of_text_and_of_bytes(bed: &Bed)
     }
 }
 
+pub(super) fn rows_are_told_apart_by_the_last_digit_of_the_greatest_keys(bed: &Bed) {
+    if bed.connect().flavor() != Flavor::Mysql {
+        // They have no whole numbers beyond those with a sign.
+        return;
+    }
+    bed.run(&[
+        "CREATE TABLE great (id BIGINT UNSIGNED PRIMARY KEY, answer {text}, b {binary})",
+        "INSERT INTO great (id) VALUES (1), (9223372036854775807), (18446744073709551613), (18446744073709551614), \
+         (18446744073709551615)",
+    ]);
+    let mut database = bed.connect();
+    let table = Table::look(&mut *database, &bed.table("great").name, None).unwrap();
+    // With bytes among the answers the statement is another one.
+    for columns in [vec![1], vec![1, 2]] {
+        let of = |row: &Vec<Cell>| {
+            let mut line = String::new();
+            table.push_object(row, &mut line);
+            let id = cells::to_json(Flavor::Mysql, &table.columns[0], &row[0]);
+            let new =
+                columns.iter().map(|n| (*n, if *n == 1 { format!("\"{n} of {id}\"") } else { "\"AP8=\"".to_owned() }));
+            Change { row: table.key_of(&line).unwrap(), ..change(&table, 0, &[], new.collect()) }
+        };
+        bed.run(&["UPDATE great SET answer = NULL"]);
+        let rows = table.page(&mut *database, &Wanted::default(), None, 10).unwrap();
+        let changes: Vec<Change> = rows.iter().map(of).collect();
+        let ends = batch::write(&mut *database, &table, &changes).unwrap();
+        assert!(ends.iter().all(Result::is_ok), "{ends:?}");
+        let is_own = |row: &String| {
+            let (id, rest) = row.split_once('|').unwrap();
+            rest.starts_with(&format!("\"1 of {id}\""))
+        };
+        let rows = bed.rows("great");
+        assert!(rows.len() == 5 && rows.iter().all(is_own), "{rows:?}");
+    }
+}
+
 /// Returns how many updates `MariaDB` ran on this connection, and how many rows it read one behind the other in no order;
 /// nothing for others.
 fn work(database: &mut dyn Database) -> [u64; 2] {

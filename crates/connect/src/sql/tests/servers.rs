@@ -16,6 +16,7 @@ fn all(bed: &Bed) {
     added::rows_are_added_once_whatever_stands_beside_them(bed);
     keys::keys_of_any_type_are_read_resumed_and_written(bed);
     guarded::rows_get_their_own_answers_by_keys_of_text_and_of_bytes(bed);
+    guarded::rows_are_told_apart_by_the_last_digit_of_the_greatest_keys(bed);
 }
 
 #[test]
