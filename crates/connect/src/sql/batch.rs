@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use domain::{Failure, FailureKind, RecordKey};
 
 use super::{
-    Cell, Column, Database, DatabaseError, Trouble, Value, cells,
+    Cell, Database, DatabaseError, Trouble, Value, cells,
     table::Table,
     together::{together, update},
 };
@@ -37,8 +37,8 @@ struct Images {
 }
 
 enum Found {
-    /// Its columns, as JSON.
-    One(Vec<String>),
+    /// Its cells.
+    One(Vec<Cell>),
     Many,
 }
 
@@ -47,7 +47,7 @@ impl Images {
         self.found.get(&name(row))
     }
 
-    fn cell<'a>(&self, image: &'a [String], column: usize) -> Option<&'a String> {
+    fn cell<'a>(&self, image: &'a [Cell], column: usize) -> Option<&'a Cell> {
         image.get(self.places.get(column).copied().flatten()?)
     }
 }
@@ -148,12 +148,11 @@ fn images(database: &mut dyn Database, table: &Table, changes: &[Change]) -> Res
     let keys: Vec<&[Value]> = changes.iter().map(|change| change.row.as_slice()).collect();
     let mut found: HashMap<Vec<u8>, Found> = HashMap::with_capacity(changes.len());
     for row in table.rows(database, &columns, &keys, true)? {
-        let (key, cells) = row.split_at(table.key.len());
-        let json = |(column, cell): (&Column, &Cell)| cells::to_json(table.flavor, column, cell);
-        let key: Vec<Value> = (table.keys().zip(key))
-            .map(|(column, cell)| cells::to_value(table.flavor, column, &json((column, cell))))
+        let mut key = row;
+        let image = key.split_off(table.key.len());
+        let key: Vec<Value> = (table.keys().zip(&key))
+            .map(|(column, cell)| cells::to_value(table.flavor, column, &cells::to_json(table.flavor, column, cell)))
             .collect();
-        let image = columns.iter().map(|n| &table.columns[*n]).zip(cells).map(json).collect();
         found.entry(name(&key)).and_modify(|found| *found = Found::Many).or_insert(Found::One(image));
     }
     Ok(Images { places, found })
@@ -179,15 +178,20 @@ fn name(row: &[Value]) -> Vec<u8> {
 }
 
 /// Returns the column in which a row is not what was read.
-fn differing(table: &Table, change: &Change, images: &Images, image: &[String]) -> Option<String> {
-    let differs = |(column, read): &&(usize, String)| images.cell(image, *column).is_some_and(|now| now != read);
+fn differing(table: &Table, change: &Change, images: &Images, image: &[Cell]) -> Option<String> {
+    let mut now = String::new();
+    let differs = |(column, read): &&(usize, String)| {
+        let Some(cell) = images.cell(image, *column) else { return false };
+        now.clear();
+        cells::push_json(table.flavor, &table.columns[*column], cell, &mut now);
+        now != *read
+    };
     let (column, read) = change.read.iter().find(differs)?;
-    let now = images.cell(image, *column).map_or("", String::as_str);
     let name = &table.columns[*column].name;
     Some(format!(
         "the row was changed by someone else: `{name}` was {} when it was read, and is {}; what is there stays",
         shown(read),
-        shown(now)
+        shown(&now)
     ))
 }
 
@@ -198,7 +202,7 @@ fn ours(
     table: &Table,
     change: &Change,
     images: &Images,
-    before: &[String],
+    before: &[Cell],
     what: String,
 ) -> Result<Result<(), Failure>, DatabaseError> {
     for values in std::iter::once(&change.new).chain(&change.last) {
@@ -206,7 +210,7 @@ fn ours(
         let is_ours = match update(database, table, &change.row, values) {
             Ok(()) => {
                 let after = self::images(database, table, std::slice::from_ref(change))?;
-                let is_same = |now: &[String]| {
+                let is_same = |now: &[Cell]| {
                     values.iter().all(|(column, _)| after.cell(now, *column) == images.cell(before, *column))
                 };
                 matches!(after.of(&change.row), Some(Found::One(now)) if is_same(now))

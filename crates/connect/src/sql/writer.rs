@@ -373,24 +373,25 @@ impl Writer {
         text: String,
     ) -> Result<Change, String> {
         let line = str::from_utf8(&record.bytes).map_err(|error| error.to_string())?;
-        let row: Vec<Value> =
-            table.key_of(line).ok_or_else(|| "the record does not have the table's key".to_owned())?;
         let index = |name: &str| table.index(name).map_err(|error| error.message);
         let new = values.iter().map(|(name, value)| Ok((index(name)?, value.clone())));
         let new = new.collect::<Result<Vec<_>, String>>()?;
         let SqlSinkSettings { guarded, status, .. } = &*self.settings;
-        let mut read = Vec::new();
+        let (mut row, mut read) = (vec![None; table.key.len()], Vec::new());
         json::members(line, |name, value| {
+            let Some(column) = table.find(&name) else { return };
+            if let Some(at) = table.key.iter().position(|n| *n == column) {
+                row[at] = Some(cells::to_value(table.flavor, &table.columns[column], value.get()));
+            }
             let is_answer = self.composer.columns().iter().any(|column| column.name == name);
             let is_guarded = guarded.as_ref().is_none_or(|guarded| guarded.iter().any(|field| *field == name));
-            if (is_answer || is_guarded)
-                && status.as_deref() != Some(&*name)
-                && let Some(column) = table.find(&name)
-            {
+            if (is_answer || is_guarded) && status.as_deref() != Some(&*name) {
                 read.push((column, value.get().to_owned()));
             }
         })
         .map_err(|error| error.0)?;
+        let row = row.into_iter().collect::<Option<Vec<Value>>>();
+        let row = row.ok_or_else(|| "the record does not have the table's key".to_owned())?;
         let last = last.map(|last| {
             let mut columns = Vec::new();
             let _ = json::members(last, |name, value| {
