@@ -10,8 +10,10 @@ use std::{
 use super::{Access, Cell, Database, DatabaseError, Trouble, Value, Wanted, lease::Lease, table::Table};
 use crate::Place;
 
-/// Rows are taken so many at once, or as many as this many bytes.
-const PAGE: usize = 1_000;
+/// Rows are taken so many at once, or as many as this many bytes. Each page is a wait for the disk.
+const PAGE: usize = 4_000;
+/// The same where others take rows of the table too: what one has claimed, none else gets.
+const SHARED_PAGE: usize = 1_000;
 const FIRST_PAGE: usize = 100;
 const HEAVY: usize = 4 << 20;
 
@@ -162,7 +164,7 @@ impl Spool {
             if text.len() > HEAVY {
                 self.page = (n / 2).max(1);
             } else if text.len() < HEAVY / 4 {
-                self.page = (n * 2).min(PAGE);
+                self.page = (n * 2).min(if lease.is_some() { SHARED_PAGE } else { PAGE });
             }
             return Ok((text, has_more));
         }
