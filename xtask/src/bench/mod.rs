@@ -57,7 +57,7 @@ const ALL: &[Bench] = &[
     },
     Bench {
         name: "tables",
-        about: "workbooks, filter and runs in place, against other libraries: [xlsx|csv|filter|all] [ROWS] [ROUNDS], `install-peers`",
+        about: "workbooks, filter, runs in place, databases, against others: [xlsx|csv|filter|databases|all] [ROWS] [ROUNDS], `install-peers`",
         run: tables::run,
     },
     Bench { name: "start", about: "start of the binary, to `--version`", run: start::run },

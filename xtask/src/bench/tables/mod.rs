@@ -1,11 +1,13 @@
 //! Tables in files: workbooks beside the libraries that people read and write them with, the filter of unprocessed rows
-//! beside polars, and whole runs that put answers into the table they are about.
+//! beside polars, and whole runs that put answers into the table they are about. Tables of databases, beside a client that
+//! issues the same statements and no more.
 //!
 //! Each figure is of a process of its own, its start included: CPU is user and system time of all its threads, memory is the
 //! most that was not the page cache. Ratios are taken within a round, because what else runs on the machine changes from
 //! round to round.
 
 mod contest;
+mod databases;
 mod filter;
 mod programs;
 mod rows;
@@ -46,15 +48,16 @@ impl Stage {
 type Part = fn(&Stage) -> Result<()>;
 
 /// All of them, with the word on the command line that asks for it, and the word that leaves it out.
-const PARTS: [(&str, &str, Part); 4] = [
+const PARTS: [(&str, &str, Part); 5] = [
     ("xlsx", "workbooks", workbooks::run),
     ("filter", "filter", filter::run),
     ("csv", "runs", runs::csv),
     ("xlsx", "runs", runs::xlsx),
+    ("databases", "databases", databases::run),
 ];
 
-const USAGE: &str = "[xlsx|csv|filter|all] [ROWS] [ROUNDS] [--without workbooks,runs,openpyxl,polars,xlsxwriter] \
-                     [--binary FILE], or `install-peers`";
+const USAGE: &str = "[xlsx|csv|filter|databases|all] [ROWS] [ROUNDS] [--without \
+                     workbooks,runs,databases,mariadb,postgres,sqlite,openpyxl,polars,xlsxwriter] [--binary FILE], or `install-peers`";
 
 pub(super) fn run(root: &Path, rest: &[String]) -> Result<()> {
     if rest.first().is_some_and(|first| first == "install-peers") {
@@ -84,7 +87,7 @@ fn read(root: &Path, rest: &[String]) -> Result<(String, Stage)> {
         match word.as_str() {
             "--without" => without = value()?.split(',').map(str::to_owned).collect(),
             "--binary" => binary = Some(std::path::absolute(value()?)?),
-            "xlsx" | "csv" | "filter" | "all" => which.clone_from(word),
+            "xlsx" | "csv" | "filter" | "databases" | "all" => which.clone_from(word),
             number => {
                 let number = number.parse::<u64>().ok().filter(|n| *n > 0 && numbers.len() < 2);
                 numbers.push(number.with_context(|| format!("`{word}` is not understood; {USAGE}"))?);

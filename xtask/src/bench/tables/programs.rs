@@ -10,6 +10,8 @@ use crate::shell;
 pub(super) struct Programs {
     /// `crates/connect/examples/tables.rs`.
     pub(super) ours: PathBuf,
+    /// `crates/connect/examples/databases`: ours, the plain client and the servers.
+    pub(super) databases: PathBuf,
     /// `xtask/peers/tables`.
     pub(super) rust: Option<PathBuf>,
     /// The Python of the peers; its script is [`Programs::script`].
@@ -23,8 +25,10 @@ impl Programs {
     /// Builds ours, and looks for the others.
     pub(super) fn find(root: &Path) -> Result<Self> {
         let mut build = shell::cargo(root);
-        shell::run(build.args(["build", "--quiet", "--release", "--locked", "-p", "connect", "--example", "tables"]))?;
-        let ours = measure::target(root).join("release/examples/tables");
+        build.args(["build", "--quiet", "--release", "--locked", "-p", "connect"]);
+        shell::run(build.args(["--example", "tables", "--example", "databases"]))?;
+        let examples = measure::target(root).join("release/examples");
+        let (ours, databases) = (examples.join("tables"), examples.join("databases"));
         let script = root.join("xtask/peers/tables/tables.py");
         let rust = Some(peers(root).join("release/tables")).filter(|program| program.exists());
         let python = Some(root.join("target/tools/tables/bin/python3")).filter(|program| program.exists());
@@ -37,7 +41,7 @@ impl Programs {
             let said = shell::run_quietly(shell::program(root, python).arg(&script).arg("versions"))?;
             versions.push(said.trim().to_owned());
         }
-        Ok(Self { ours, rust, python, script, versions })
+        Ok(Self { ours, databases, rust, python, script, versions })
     }
 
     /// Says who is measured.
