@@ -38,7 +38,8 @@ pub(super) fn run(stage: &Stage) -> Result<()> {
             println!("left out: `{which}` is not installed");
             continue;
         };
-        let version = shell::run_quietly(Command::new(program).args(["version", &server.address]))?;
+        let version =
+            shell::run_quietly(Command::new(program).args(["version", &server.address]).current_dir(&folder))?;
         for key in *keys {
             measure::run(&folder, program, &["fill", &server.address, &n.to_string(), key])?;
             contests(stage, &folder, &server.address, n, &format!("{}, {key} key", version.trim()))?;
