@@ -43,6 +43,7 @@ pub(crate) fn write(address: &str) -> Fallible<u64> {
     let (source, access) = source(address)?;
     let config: SinkConfig = serde_json::from_value(json!({ kind(address): { "overwrite": true } }))?;
     let settings = SqlSinkSettings {
+        is_in_place: true,
         access,
         records: source.lines().clone(),
         source: Some(source),

@@ -4,7 +4,7 @@ use std::{borrow::Cow, path::Path, time::Duration};
 
 use mysql::{
     Conn, Error, OptsBuilder, Params, SslOpts,
-    consts::{ColumnFlags, ColumnType},
+    consts::{CapabilityFlags, ColumnFlags, ColumnType},
     prelude::Queryable as _,
 };
 
@@ -28,6 +28,8 @@ pub(crate) fn connect(server: &Server) -> Result<Box<dyn Database>, DatabaseErro
         .read_timeout(Some(Duration::from_secs(300)))
         .write_timeout(Some(Duration::from_secs(60)))
         .prefer_socket(false)
+        // An update counts the rows that it finds, also those that hold the answer already.
+        .additional_capabilities(CapabilityFlags::CLIENT_FOUND_ROWS)
         .stmt_cache_size(64)
         .init(vec![
             "SET NAMES utf8mb4",

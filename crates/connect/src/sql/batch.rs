@@ -165,6 +165,7 @@ fn name(row: &[Value]) -> Vec<u8> {
         let (kind, bytes): (u8, &[u8]) = match value {
             Value::Null => (0, &[]),
             Value::Integer(number) => (1, &number.to_le_bytes()),
+            Value::Unsigned(number) => (5, &number.to_le_bytes()),
             Value::Real(number) => (2, &number.to_bits().to_le_bytes()),
             Value::Text(text) => (3, text.as_bytes()),
             Value::Bytes(bytes) => (4, bytes),

@@ -1,7 +1,7 @@
 //! Many rows in one statement, in the words of each database.
 
 use super::{
-    Database, DatabaseError, Flavor, Kind, Value,
+    Database, DatabaseError, Flavor, Kind, Trouble, Value,
     batch::Change,
     cells,
     database::{Column, Statement},
@@ -36,13 +36,26 @@ pub(super) fn together(database: &mut dyn Database, table: &Table, changes: &[&C
         let (alike, behind) = rest.split_at(n);
         rest = behind;
         match form {
-            Form::Values => values(database, table, alike, &columns)?,
-            Form::Joined => joined(database, table, alike, &columns)?,
-            Form::Cases => alike.chunks(CASES).try_for_each(|some| cases(database, table, some, &columns))?,
+            Form::Values => all_of(values(database, table, alike, &columns)?, alike.len())?,
+            Form::Joined => all_of(joined(database, table, alike, &columns)?, alike.len())?,
+            Form::Cases => alike.chunks(CASES).try_for_each(|some| {
+                let n = cases(database, table, some, &columns)?;
+                all_of(n, some.len())
+            })?,
             Form::Each => alike.iter().try_for_each(|change| update(database, table, &change.row, &change.new))?,
         }
     }
     Ok(())
+}
+
+/// Makes sure that a statement found all the rows that it was to write: they were read a moment ago, and are locked. A
+/// trigger or a rule may have kept some from being written.
+fn all_of(n: u64, wanted: usize) -> Result<(), DatabaseError> {
+    if n == wanted as u64 {
+        return Ok(());
+    }
+    let message = format!("{n} of {wanted} rows were written; a trigger or a rule of the table may stand in the way");
+    Err(DatabaseError::new(Trouble::Statement, message))
 }
 
 fn form(table: &Table, changes: &[&Change]) -> Form {
@@ -88,7 +101,9 @@ pub(super) fn update(
     }
     statement.push(" WHERE ");
     table.equals(&mut statement, row);
-    statement.execute(database).map(drop)
+    let n = statement.execute(database)?;
+    // SQLite does not count what a view's trigger writes, and nobody else writes in the meantime.
+    if flavor == Flavor::Sqlite { Ok(()) } else { all_of(n, 1) }
 }
 
 fn values(
@@ -96,7 +111,7 @@ fn values(
     table: &Table,
     changes: &[&Change],
     columns: &[usize],
-) -> Result<(), DatabaseError> {
+) -> Result<u64, DatabaseError> {
     let flavor = table.flavor;
     let mut statement = Statement::new(flavor, format!("UPDATE {} AS t SET ", flavor.table(&table.name)));
     for (n, column) in columns.iter().enumerate() {
@@ -121,7 +136,7 @@ fn values(
         let quoted = flavor.quoted(&column.name);
         statement.push(&format!("{}t.{quoted} = v.k{n}", if n > 0 { " AND " } else { "" }));
     }
-    statement.execute(database).map(drop)
+    statement.execute(database)
 }
 
 /// The values are a table that comes first: each finds its row by the key.
@@ -130,7 +145,7 @@ fn joined(
     table: &Table,
     changes: &[&Change],
     columns: &[usize],
-) -> Result<(), DatabaseError> {
+) -> Result<u64, DatabaseError> {
     let flavor = table.flavor;
     let mut statement = Statement::new(flavor, "UPDATE (");
     for (row, change) in changes.iter().enumerate() {
@@ -155,7 +170,7 @@ fn joined(
         let quoted = flavor.quoted(&table.columns[*column].name);
         statement.push(&format!("{}t.{quoted} = v.c{n}", if n > 0 { ", " } else { "" }));
     }
-    statement.execute(database).map(drop)
+    statement.execute(database)
 }
 
 fn cases(
@@ -163,7 +178,7 @@ fn cases(
     table: &Table,
     changes: &[&Change],
     columns: &[usize],
-) -> Result<(), DatabaseError> {
+) -> Result<u64, DatabaseError> {
     let flavor = table.flavor;
     let mut statement = Statement::new(flavor, format!("UPDATE {} SET ", flavor.table(&table.name)));
     let single: Option<&Column> = Some(table.keys()).filter(|_| table.key.len() == 1).and_then(|mut keys| keys.next());
@@ -187,5 +202,5 @@ fn cases(
     }
     statement.push(" WHERE ");
     table.among(&mut statement, &changes.iter().map(|change| change.row.as_slice()).collect::<Vec<_>>());
-    statement.execute(database).map(drop)
+    statement.execute(database)
 }

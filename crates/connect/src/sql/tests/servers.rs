@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use domain::FailureKind;
+
 use super::{Bed, added, guarded, keys, reading};
-use crate::sql::{Cell, Flavor, Tls, Trouble, Where};
+use crate::sql::{Cell, Flavor, Tls, Trouble, Where, batch, table::Table};
 
 fn all(bed: &Bed) {
     reading::every_row_is_read_once_in_the_order_of_any_key(bed);
@@ -29,6 +31,27 @@ fn mariadb_does_what_every_database_does() {
     if let Some(bed) = Bed::mariadb() {
         all(&bed);
     }
+}
+
+#[test]
+fn an_answer_that_a_trigger_keeps_from_its_row_is_no_success() {
+    let Some(bed) = Bed::postgres() else { return };
+    bed.run(&[
+        "CREATE TABLE watched (id INTEGER PRIMARY KEY, answer TEXT)",
+        "INSERT INTO watched VALUES (1, NULL), (2, NULL), (3, NULL)",
+        "CREATE FUNCTION only_odd() RETURNS trigger AS 'BEGIN IF NEW.id % 2 = 0 THEN RETURN NULL; END IF; RETURN NEW; END' \
+         LANGUAGE plpgsql",
+        "CREATE TRIGGER watch BEFORE UPDATE ON watched FOR EACH ROW EXECUTE FUNCTION only_odd()",
+    ]);
+    let mut database = bed.connect();
+    let table = Table::look(&mut *database, &bed.table("watched").name, None).unwrap();
+    let changes = [1, 2, 3].map(|id| guarded::change(&table, id, &[], vec![(1, "\"good\"".to_owned())]));
+    let ends = batch::write(&mut *database, &table, &changes).unwrap();
+    assert!(ends[0].is_ok() && ends[2].is_ok(), "{ends:?}");
+    let failure = ends[1].as_ref().unwrap_err();
+    assert_eq!(failure.kind, FailureKind::WriteRejected);
+    assert!(failure.message.contains("0 of 1 rows were written"), "{}", failure.message);
+    assert_eq!(bed.rows("watched"), ["1|\"good\"", "2|null", "3|\"good\""]);
 }
 
 #[test]
