@@ -45,6 +45,33 @@ pub(crate) fn cells_of(row: &[u8], dialect: Dialect) -> Vec<&[u8]> {
     Cells::new(row, dialect).collect()
 }
 
+/// How a cell uses the quote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Quoting {
+    /// It does not begin with one.
+    None,
+    /// It stands in quotes.
+    Whole {
+        /// Whether without them it would be another cell.
+        is_needed: bool,
+    },
+    /// It begins with a quote, which is closed before the cell ends, or never.
+    Broken,
+}
+
+/// Returns how a cell uses the quote.
+pub(super) fn quoting(cell: &[u8], dialect: Dialect) -> Quoting {
+    let Some(quote) = dialect.quote.filter(|quote| cell.first() == Some(quote)) else { return Quoting::None };
+    match closing(cell, quote) {
+        Some(at) if at + 1 == cell.len() => {
+            let inner = &cell[1..at];
+            let is_special = |byte: &u8| [dialect.delimiter, quote, b'\n', b'\r'].contains(byte);
+            Quoting::Whole { is_needed: inner.iter().any(is_special) }
+        }
+        _ => Quoting::Broken,
+    }
+}
+
 /// Returns where the quote is that closes what begins with one.
 fn closing(cell: &[u8], quote: u8) -> Option<usize> {
     let mut at = 1;
@@ -66,17 +93,32 @@ pub(super) fn text_of(cell: &[u8], quote: Option<u8>) -> Cow<'_, [u8]> {
         return Cow::Borrowed(inner);
     }
     let mut text = Vec::with_capacity(cell.len());
+    undoubled(inner, quote, |piece| text.extend_from_slice(piece));
+    text.extend_from_slice(behind);
+    Cow::Owned(text)
+}
+
+/// Passes on the pieces of what stands in quotes: inside they are doubled, and the second one of each pair is left out.
+fn undoubled(inner: &[u8], quote: u8, mut piece: impl FnMut(&[u8])) {
     let mut copied = 0;
-    // Quotes inside are doubled: the second one of each pair is left out.
     for (i, at) in memchr_iter(quote, inner).enumerate() {
         if i % 2 == 1 {
-            text.extend_from_slice(&inner[copied..at]);
+            piece(&inner[copied..at]);
             copied = at + 1;
         }
     }
-    text.extend_from_slice(&inner[copied..]);
-    text.extend_from_slice(behind);
-    Cow::Owned(text)
+    piece(&inner[copied..]);
+}
+
+/// Appends the text of a cell as a JSON string.
+pub(super) fn push_json_of(cell: &[u8], quote: Option<u8>, out: &mut Vec<u8>) {
+    let quoted = quote.filter(|quote| cell.first() == Some(quote));
+    let Some(quote) = quoted else { return push_json(cell, out) };
+    let end = closing(cell, quote).unwrap_or(cell.len());
+    out.push(b'"');
+    undoubled(&cell[1..end], quote, |piece| push_json_inside(piece, out));
+    push_json_inside(cell.get(end + 1..).unwrap_or_default(), out);
+    out.push(b'"');
 }
 
 /// Why a text cannot be a cell.
@@ -114,13 +156,24 @@ pub(crate) fn push_json(text: &[u8], out: &mut Vec<u8>) {
 /// Appends bytes as the inside of a JSON string.
 pub(crate) fn push_json_inside(text: &[u8], out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    let mut copied = 0;
-    for (at, &byte) in text.iter().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+    /// So many bytes are looked at in one go, which is much faster than one by one; few texts hold anything special.
+    const AT_A_TIME: usize = 16;
+    let is_special = |byte: u8| (byte < 0x20) | (byte == b'"') | (byte == b'\\');
+    let (mut copied, mut at) = (0, 0);
+    while at < text.len() {
+        if let Some(some) = text[at..].first_chunk::<AT_A_TIME>()
+            && !some.iter().fold(false, |any, byte| any | is_special(*byte))
+        {
+            at += AT_A_TIME;
             continue;
         }
+        let some = &text[at..text.len().min(at + AT_A_TIME)];
+        let Some(found) = some.iter().position(|byte| is_special(*byte)) else { break };
+        let byte = some[found];
+        at += found;
         out.extend_from_slice(&text[copied..at]);
-        copied = at + 1;
+        at += 1;
+        copied = at;
         match byte {
             b'"' => out.extend_from_slice(b"\\\""),
             b'\\' => out.extend_from_slice(b"\\\\"),

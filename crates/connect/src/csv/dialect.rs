@@ -1,7 +1,9 @@
 //! How cells are told apart.
 
-use super::{cells::Cells, rows::Boundaries};
-use crate::table::Found;
+use super::{
+    cells::{Cells, Quoting, quoting},
+    sample::Sample,
+};
 
 /// What stands between cells and around them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,97 +22,113 @@ pub(crate) struct Declared {
 
 /// What is tried, in this order where several would do.
 const DELIMITERS: [u8; 4] = *b",;\t|";
-/// How many rows are looked at.
-const ROWS: usize = 50;
+const USUAL: Option<u8> = Some(b'"');
+const APOSTROPHE: Option<u8> = Some(b'\'');
 
 impl Declared {
-    /// Finds out the rest from the beginning of a file. `is_whole` says whether it is all of it.
-    pub(super) fn detect(self, head: &[u8], is_whole: bool) -> Dialect {
-        let quotes = match self.quote {
-            Some(quote) => vec![quote],
-            None => vec![Some(b'"'), Some(b'\'')],
-        };
+    /// Finds out the rest from the beginning of a file. `is_whole` says whether it is all of it, `has_header` whether its first
+    /// row tells how many columns there are.
+    pub(super) fn detect(self, head: &[u8], is_whole: bool, has_header: bool) -> Dialect {
         let delimiters = self.delimiter.map_or(DELIMITERS.to_vec(), |one| vec![one]);
-        let usual = Dialect { delimiter: delimiters[0], quote: quotes[0] };
-        let mut best: Option<(Likeness, Dialect)> = None;
-        for quote in quotes {
-            for &delimiter in &delimiters {
-                let dialect = Dialect { delimiter, quote };
-                let likeness = likeness(dialect, head, is_whole);
-                if best.as_ref().is_none_or(|(other, _)| likeness > *other) {
-                    best = Some((likeness, dialect));
-                }
+        let look = |delimiter, quote| Look::at(Dialect { delimiter, quote }, head, is_whole, has_header);
+        let looks = delimiters.iter().map(|&delimiter| match self.quote {
+            Some(quote) => look(delimiter, quote),
+            None => {
+                let (usual, other) = (look(delimiter, USUAL), look(delimiter, APOSTROPHE));
+                if other.is_used_rather_than(&usual) { other } else { usual }
             }
-        }
-        best.map_or(usual, |(_, dialect)| dialect)
+        });
+        let best = looks.reduce(|best, look| if look.likeness() > best.likeness() { look } else { best });
+        best.map_or(Dialect { delimiter: b',', quote: USUAL }, |look| look.dialect)
     }
 }
 
-/// How well a dialect fits; greater is better, in this order.
+/// What the first rows look like in a dialect.
+struct Look {
+    dialect: Dialect,
+    n_columns: usize,
+    /// The share of the rows that have as many cells as there are columns.
+    even: f64,
+    /// Cells with a quote at both ends, and none in between that is not doubled.
+    n_quoted: usize,
+    /// Cells that begin with a quote, and are not such.
+    n_broken: usize,
+    /// Whether any cell would be another one without its quotes.
+    are_needed: bool,
+    /// Whether there is a column in which every cell behind the first row is quoted.
+    fill_a_column: bool,
+}
+
+impl Look {
+    fn at(dialect: Dialect, head: &[u8], is_whole: bool, has_header: bool) -> Self {
+        let sample = Sample::of(head, dialect, is_whole);
+        let n_columns = sample.n_columns(dialect, has_header);
+        let rows = sample.rows;
+        let (mut n_even, mut n_quoted, mut n_broken, mut are_needed) = (0_usize, 0, 0, false);
+        // Of each column, how many cells behind the first row hold anything, and how many are quoted.
+        let mut columns = vec![(0_usize, 0_usize); n_columns];
+        for (number, row) in rows.iter().enumerate() {
+            let mut n_cells = 0;
+            for cell in Cells::new(row, dialect) {
+                let found = quoting(cell, dialect);
+                n_quoted += usize::from(matches!(found, Quoting::Whole { .. }));
+                n_broken += usize::from(found == Quoting::Broken);
+                are_needed |= found == Quoting::Whole { is_needed: true };
+                if let Some((n_filled, n_in_quotes)) = columns.get_mut(n_cells).filter(|_| number > 0) {
+                    *n_filled += usize::from(!cell.is_empty());
+                    *n_in_quotes += usize::from(matches!(found, Quoting::Whole { .. }));
+                }
+                n_cells += 1;
+            }
+            n_even += usize::from(n_cells == n_columns);
+        }
+        Self {
+            dialect,
+            n_columns,
+            even: share(n_even, rows.len()),
+            n_quoted,
+            n_broken,
+            are_needed,
+            fill_a_column: columns.iter().any(|(n_filled, n_in_quotes)| *n_filled > 1 && n_filled == n_in_quotes),
+        }
+    }
+
+    /// Returns whether an apostrophe, as which it looks like this, is used as a quote, and not the usual one. Apostrophes begin
+    /// words, and stand around some: as a quote they stand around cells that need one, or around a whole column, and the rows
+    /// come out at least as even. Where there is as much to say for the usual one, that is it.
+    fn is_used_rather_than(&self, usual: &Self) -> bool {
+        let is_used =
+            self.n_quoted > 1 && self.n_broken * 10 < self.n_quoted && (self.are_needed || self.fill_a_column);
+        let is_better = self.even > usual.even && self.n_quoted > usual.n_quoted;
+        is_used && (is_better || (self.even >= usual.even && usual.n_quoted == 0))
+    }
+
+    /// Returns how well the dialect fits; greater is better, in this order.
+    fn likeness(&self) -> Likeness {
+        let has_columns = self.n_columns > 1;
+        Likeness {
+            has_columns,
+            fit: self.even * if self.n_broken > 0 { share(self.n_quoted, self.n_quoted + self.n_broken) } else { 1.0 },
+            is_quoted: self.n_quoted > 0,
+            is_tab: has_columns && self.dialect.delimiter == b'\t',
+            n_columns: self.n_columns,
+        }
+    }
+}
+
 #[derive(Debug, PartialEq, PartialOrd)]
 struct Likeness {
     /// Cells are told apart at all.
     has_columns: bool,
-    /// How sure the quote is one: an apostrophe is only where it is used as one throughout, and then it is.
-    quote: u8,
-    /// The share of the rows that have as many cells as the first one.
-    even: f64,
+    /// The share of even rows, of which the share of cells in quotes that are closed where the cell ends.
+    fit: f64,
+    /// Quotes stand around cells, and not in the middle of them.
+    is_quoted: bool,
     /// Texts hold commas and semicolons all the time, and tabs hardly ever.
     is_tab: bool,
-    /// Cells in the first row.
     n_columns: usize,
 }
 
-fn likeness(dialect: Dialect, head: &[u8], is_whole: bool) -> Likeness {
-    let (mut boundaries, mut at) = (Boundaries::new(dialect), 0);
-    let (mut first, mut n_rows, mut n_even) = (0, 0_usize, 0_usize);
-    let (mut n_quoted, mut n_open) = (0_usize, 0_usize);
-    let mut see = |row: &[u8]| {
-        let row = row.strip_suffix(b"\r").unwrap_or(row);
-        if row.is_empty() {
-            return;
-        }
-        let mut n = 0;
-        for cell in Cells::new(row, dialect) {
-            n += 1;
-            if dialect.quote.is_some_and(|quote| cell.first() == Some(&quote)) {
-                let is_closed = cell.len() > 1 && cell.last() == cell.first();
-                n_quoted += usize::from(is_closed);
-                n_open += usize::from(!is_closed);
-            }
-        }
-        if n_rows == 0 {
-            first = n;
-        }
-        n_rows += 1;
-        n_even += usize::from(n == first);
-    };
-    let mut n_seen = 0;
-    while at < head.len() && n_seen < ROWS {
-        match boundaries.find(&head[at..]) {
-            Found::End { end, next } => {
-                see(&head[at..at + end]);
-                at += next;
-                n_seen += 1;
-            }
-            // What was cut off has too few cells.
-            Found::More if !is_whole && n_seen > 0 => break,
-            Found::More | Found::Pass(_) => {
-                see(&head[at..]);
-                break;
-            }
-        }
-    }
-    // An apostrophe begins words; as a quote it stands at both ends of every cell that begins with one.
-    let is_used = n_quoted > 1 && n_open == 0 && memchr::memchr(b'"', head).is_none();
-    Likeness {
-        has_columns: first > 1,
-        quote: match dialect.quote {
-            Some(b'\'') => 2 * u8::from(is_used),
-            _ => 1,
-        },
-        even: if n_rows == 0 { 0.0 } else { n_even as f64 / n_rows as f64 },
-        is_tab: first > 1 && dialect.delimiter == b'\t',
-        n_columns: first,
-    }
+fn share(part: usize, all: usize) -> f64 {
+    if all == 0 { 0.0 } else { part as f64 / all as f64 }
 }

@@ -8,6 +8,7 @@ use super::{
     Declared, Dialect,
     cells::{Cells, push_json, text_of},
     rows::Boundaries,
+    sample::Sample,
 };
 use crate::{
     file::{Opened, Part, cannot},
@@ -64,8 +65,9 @@ impl Head {
                 text.extend_from_slice(&block);
             }
             // What is in the first block decides, so that it is the same however long the first row is.
-            let dialect = *dialect.get_or_insert_with(|| declared.detect(&text, is_whole || text.len() < BLOCK));
-            // Without a header it is the first row with anything in it that tells how many columns there are.
+            let dialect =
+                *dialect.get_or_insert_with(|| declared.detect(&text, is_whole || text.len() < BLOCK, has_header));
+            // Without a header empty lines before the first row tell nothing of how many columns there are.
             let n_blank =
                 if has_header { 0 } else { text.iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count() };
             match Boundaries::new(dialect).find(&text[n_blank..]) {
@@ -78,7 +80,7 @@ impl Head {
                 _ => {}
             }
         };
-        let dialect = dialect.unwrap_or(declared.detect(&[], true));
+        let dialect = dialect.unwrap_or(declared.detect(&[], true, has_header));
         let line_end: &[u8] = match &text[..next] {
             [.., b'\r', b'\n'] => b"\r\n",
             [.., b'\r'] => b"\r",
@@ -90,7 +92,8 @@ impl Head {
         } else if has_header {
             names_of(&first_row, dialect, part).map_err(wrong)?
         } else {
-            (1..=Cells::new(&first_row, dialect).count()).map(|n| format!("c{n}")).collect()
+            let sample = Sample::of(&text[n_blank..], dialect, is_whole || text.len() < BLOCK);
+            (1..=sample.n_columns(dialect, false).max(1)).map(|n| format!("c{n}")).collect()
         };
         let quoted: Vec<Vec<u8>> = names
             .iter()
@@ -115,7 +118,7 @@ impl Head {
     }
 
     /// Returns whether there is nothing at all.
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.names.is_empty()
     }
 
@@ -141,6 +144,16 @@ impl Heading {
 }
 
 impl Heading {
+    /// Says how cells are told apart.
+    pub(crate) fn dialect_in_words(&self) -> String {
+        let Dialect { delimiter, quote } = self.dialect;
+        let delimiter = if delimiter == b'\t' { "tab".to_owned() } else { char::from(delimiter).to_string() };
+        match quote {
+            Some(quote) => format!("cells are parted by `{delimiter}` and quoted with `{}`", char::from(quote)),
+            None => format!("cells are parted by `{delimiter}`, and nothing quotes"),
+        }
+    }
+
     /// Returns what heads all the parts, whose rows are to stand in one table.
     pub(super) fn of(parts: &[Part], declared: Declared, has_header: bool) -> Result<Self, SourceError> {
         let mut heads = Vec::new();
@@ -153,7 +166,7 @@ impl Heading {
         }
         let mut heads = heads.into_iter();
         let Some((first_name, first)) = heads.next() else {
-            let dialect = declared.detect(&[], true);
+            let dialect = declared.detect(&[], true, has_header);
             let names = Vec::new();
             return Ok(Self { dialect, names, header: None, line_end: b"\n", has_bom: false });
         };

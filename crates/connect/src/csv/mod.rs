@@ -3,8 +3,9 @@
 //! **In.** A cell that begins with the quote ends at the next one that is not doubled, and may hold delimiters and line
 //! ends; anywhere else a quote is a character like others. That is how Python's `csv` and Excel read. Rows end in `\n`,
 //! `\r\n` or `\r`. What is not declared of the dialect is found out from the first rows. The first row names the
-//! columns, unless `header: false`: then they are `c1`, `c2` and so on. Every cell is text. A row with fewer cells than
-//! the header lacks the last fields; one with more is a bad record. Empty lines are blank records.
+//! columns, unless `header: false`: then they are `c1`, `c2` and so on, as many as most of the first rows have cells. Every
+//! cell is text. A row with fewer cells than there are columns lacks the last fields; one with more is a bad record. Empty
+//! lines are blank records.
 //!
 //! A record's `bytes` is a JSON object of strings made of header and cells; its `row` is what stood in the file.
 //!
@@ -18,6 +19,7 @@ mod config;
 mod dialect;
 mod head;
 mod rows;
+mod sample;
 mod sink;
 mod source;
 #[cfg(test)]

@@ -159,13 +159,31 @@ fn the_dialect_is_found_out_from_the_first_rows() {
         ("id,text\n1,a; b; c\n2,d; e\n", b',', b'"'),
         ("'a','b,c'\n'1','2, 3'\n", b',', b'\''),
         ("it,'s\n'tis,y\n", b',', b'"'),
+        // Apostrophes that quote, with quotes and apostrophes within the text.
+        ("id,text\n1,'say \"hi\", it''s me'\n2,'a, b'\n", b',', b'\''),
+        ("'id','text'\n'1','she said \"no\"'\n'2','\"well\"'\n", b',', b'\''),
+        ("id;text\n1;'a, \"b\", c'\n2;'d; e'\n3;\"f\"\n", b';', b'\''),
+        ("id,text\n1,'one'\n2,'two'\n", b',', b'\''),
+        ("'a, b; c';'d'\n'e, f; g';'h'\n", b';', b'\''),
+        // Quotes that quote, with many apostrophes.
+        ("id,text\n1,\"it's, 'so'\"\n2,'tis\n3,\"'a','b, c','d'\"\n", b',', b'"'),
+        ("id,text\n1,\"'a', 'b'\"\n2,\"'c', 'd'\"\n", b',', b'"'),
+        ("id,text,more\n1,\"x, y\",'a'\n2,\"z\",'b'\n", b',', b'"'),
+        ("\"a, b\";\"c, d\"\n\"e, f\";\"g, h\"\n", b';', b'"'),
+        // Apostrophes in a text that nothing quotes.
+        ("id,text\n1,'yes'\n2,'no'\n3,maybe\n", b',', b'"'),
+        ("id,text\n1,'it's so'\n2,'it's not'\n", b',', b'"'),
+        ("id,text\n1,'never closed\n2,'nor this\n", b',', b'"'),
         ("a,\"it's\"\n1,2\n", b',', b'"'),
         ("", b',', b'"'),
         ("alone", b',', b'"'),
     ] {
-        let found = Declared::default().detect(head.as_bytes(), true);
+        let found = Declared::default().detect(head.as_bytes(), true, true);
         assert_eq!(found, Dialect { delimiter, quote: Some(quote) }, "{head}");
     }
+    let apostrophes = "id,text\n1,'a, b'\n2,'c, d'\n";
+    assert_eq!(csv(apostrophes).texts()[0], r#"{"id":"1","text":"a, b"}"#);
+    assert_eq!(csv(apostrophes).with("quote", "\"").texts()[0], "1,'a, b'", "what is declared is not found out");
     let job = csv("a;b\n1;2,3\n").with("delimiter", ",");
     assert_eq!(job.texts(), [r#"{"a;b":"1;2"}"#].map(|_| "1;2,3"), "what is declared is not found out");
     assert_eq!(csv("a!b\n1!2\n").with("delimiter", "!").texts(), [r#"{"a":"1","b":"2"}"#]);

@@ -39,6 +39,25 @@ fn untouched_cells_are_written_byte_for_byte_with_new_ones_behind_them() {
 }
 
 #[test]
+fn rows_stay_byte_for_byte_whatever_was_found_to_quote() {
+    for content in [
+        "id,text\n1,'say \"hi\", it''s me'\n2,'a, b'\n3,\"c\n",
+        "id,text\n1,\"it's, 'so'\"\n2,'tis\n",
+        "id,text\n1,'yes'\n2,'it's'\n3,''\n",
+    ] {
+        let job = csv(content).fields(&["x"]);
+        job.merge(|_| r#"{"x":"it's, \"9\""}"#.to_owned());
+        let after = job.text("out.csv");
+        let rows: Vec<_> = content.lines().collect();
+        for (row, line) in rows[1..].iter().zip(after.lines().skip(1)) {
+            assert!(line.starts_with(&format!("{row},")), "{row} is {line}");
+        }
+        let again = Job::of("csv", "in.csv").file("in.csv", after);
+        assert!(again.texts().iter().all(|text| text.ends_with(r#""x":"it's, \"9\""}"#)), "{:?}", again.texts());
+    }
+}
+
+#[test]
 fn values_are_cells_as_people_write_them() {
     let job = csv("a\n1\n").fields(&["t", "n", "f", "b", "o", "l", "z", "m"]);
     job.merge(|_| {
