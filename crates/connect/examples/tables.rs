@@ -35,7 +35,10 @@ fn main() -> Fallible<()> {
 
 fn source(format: &str, path: &str, answers: AnswerColumns) -> Fallible<FileSource> {
     let config: SourceConfig = serde_json::from_value(json!({ format: { "path": path } }))?;
-    Ok(config.source(place(path), 0, answers)?)
+    let source = config.source(place(path), 0, answers)?;
+    // As a run does it: from here on it is known which files there are.
+    source.fingerprint()?;
+    Ok(source)
 }
 
 fn place(path: &str) -> Place {

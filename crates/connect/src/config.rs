@@ -233,7 +233,7 @@ impl SourceConfig {
         };
         let rows = |delimiter, quote: Option<csv::Quote>, header: Option<bool>| {
             let declared = Declared { delimiter, quote: quote.map(|quote| quote.0) };
-            RowsFormat { declared, has_header: header.unwrap_or(true), encoding }
+            RowsFormat::new(declared, header.unwrap_or(true), encoding)
         };
         Ok(match self {
             Self::Jsonl(_) => FileSource::new(LinesFormat { encoding }, settings, place, step, answers),

@@ -83,6 +83,10 @@ impl Source for Input {
         self.source().count()
     }
 
+    fn whole(&self, record: &Record) -> Result<Record, SourceError> {
+        self.source().whole(record)
+    }
+
     fn inspect(&self, record: &Record) -> Result<Inspected, (SkipReason, String)> {
         self.source().inspect(record)
     }

@@ -10,10 +10,13 @@
 //! A record's `bytes` is a JSON object of strings made of header and cells; its `row` is what stood in the file.
 //!
 //! **Out.** Rows that were read as rows are written as they stood, byte for byte, with new cells behind them; with
-//! `overwrite` just the one cell is another. Header and line ends are those of the source. Records of other formats get
+//! `overwrite` just the one cell is another. Header and line ends are those of the source. Where every row of the source is to
+//! stand in the output, no new column may come to stand over what a row holds behind the header's last column: such a table
+//! is refused before anything is asked. Records of other formats get
 //! the columns that any of them has, in the order in which they first appear, and the new ones behind them: they are
 //! kept aside until all names are known. `null` is an empty cell, text stands as it is, and whatever else is JSON text.
 
+mod answered;
 mod cells;
 mod config;
 mod dialect;
@@ -22,6 +25,7 @@ mod rows;
 mod sample;
 mod sink;
 mod source;
+mod surplus;
 #[cfg(test)]
 mod tests;
 

@@ -9,10 +9,11 @@ use memchr::{memchr, memchr2, memchr3};
 
 use super::{
     Dialect,
-    cells::{Cells, push_json, text_of},
+    answered::Answered,
+    cells::{Cells, push_json_of},
     head::Head,
 };
-use crate::table::{Found, Last, Shape, as_text};
+use crate::table::{ANSWERED, AT_ONCE, Found, Last, Shape, as_text};
 
 /// Finds where rows end.
 #[derive(Clone, Debug)]
@@ -42,6 +43,11 @@ impl Boundaries {
 
     /// Looks for the end of the current row in the next bytes.
     pub(super) fn find(&mut self, bytes: &[u8]) -> Found {
+        self.walk::<false>(bytes, |_| {})
+    }
+
+    /// Does the same, and with `CELLS` tells where in these bytes each delimiter stands.
+    pub(super) fn walk<const CELLS: bool>(&mut self, bytes: &[u8], mut on_delimiter: impl FnMut(usize)) -> Found {
         let Dialect { delimiter, quote } = self.dialect;
         let mut at = 0;
         if self.state == State::Return {
@@ -70,8 +76,8 @@ impl Boundaries {
                     let rest = &bytes[at..];
                     // Without quotes nothing in a row matters but its end.
                     let found = match quote {
-                        Some(_) => memchr3(delimiter, b'\n', b'\r', rest),
-                        None => memchr2(b'\n', b'\r', rest),
+                        None if !CELLS => memchr2(b'\n', b'\r', rest),
+                        _ => memchr3(delimiter, b'\n', b'\r', rest),
                     };
                     let Some(found) = found else { return Found::More };
                     at += found;
@@ -92,6 +98,7 @@ impl Boundaries {
                             }
                         },
                         _ => {
+                            on_delimiter(at);
                             self.state = State::Start;
                             at += 1;
                         }
@@ -121,41 +128,40 @@ pub(crate) struct Rows {
     name: String,
     /// Bytes of a line end that stand before the first row.
     n_passed: usize,
+    /// What tells rows of which no record is made.
+    answered: Option<Answered>,
 }
 
 impl Rows {
-    pub(super) fn new(head: Arc<Head>, encoding: Option<&'static Encoding>, name: String, n_passed: usize) -> Self {
-        Self { boundaries: Boundaries::new(head.dialect), head, encoding, name, n_passed }
+    pub(super) fn new(
+        head: Arc<Head>,
+        encoding: Option<&'static Encoding>,
+        name: String,
+        n_passed: usize,
+        answered: Option<Answered>,
+    ) -> Self {
+        Self { boundaries: Boundaries::new(head.dialect), head, encoding, name, n_passed, answered }
     }
 
-    /// Appends a row as a JSON object, or says why it is none.
-    fn push_object(&self, row: &[u8], out: &mut Vec<u8>) -> Result<(), (SkipReason, String)> {
-        let Head { dialect, quoted, names, has_header, .. } = &*self.head;
+    /// Appends a row as a JSON object, unless it is answered, or says why it is none.
+    fn push(&self, row: &[u8], out: &mut Vec<u8>) -> Result<(), (SkipReason, String)> {
+        let Head { names, has_header, .. } = &*self.head;
         as_text(row, "row", self.encoding).map_err(|(reason, what)| match self.column_at(row) {
             Some(column) => (reason, format!("column `{column}`: {what}")),
             None => (reason, what),
         })?;
-        out.push(b'{');
-        let mut n_cells = 0;
-        for cell in Cells::new(row, *dialect) {
-            if let Some(name) = quoted.get(n_cells) {
-                if n_cells > 0 {
-                    out.push(b',');
-                }
-                out.extend_from_slice(name);
-                push_json(&text_of(cell, dialect.quote), out);
-            }
-            n_cells += 1;
+        if self.answered.as_ref().is_some_and(|answered| answered.is(row, &self.head)) {
+            return Err((SkipReason::Answered, ANSWERED.to_owned()));
         }
+        let n_cells = push_object(row, &self.head, out);
         if n_cells > names.len() {
             let what = format!(
-                "the row has {n_cells} cells, and {} has {}; a cell that holds the delimiter must be in quotes",
-                if *has_header { "the header" } else { "the first row" },
+                "the row has {n_cells} cells, and {} {}; a cell that holds the delimiter must be in quotes",
+                if *has_header { "the header has" } else { "most of the first rows have" },
                 names.len()
             );
             return Err((SkipReason::BadRecord, what));
         }
-        out.push(b'}');
         Ok(())
     }
 
@@ -165,6 +171,24 @@ impl Rows {
         let column = Cells::new(row, self.head.dialect).position(is_bad)?;
         self.head.names.get(column).map(String::as_str)
     }
+}
+
+/// Appends a row as a JSON object, and returns how many cells it has. Those behind the last column are not in the object.
+pub(super) fn push_object(row: &[u8], head: &Head, out: &mut Vec<u8>) -> usize {
+    let mut n_cells = 0;
+    out.push(b'{');
+    for cell in Cells::new(row, head.dialect) {
+        if let Some(name) = head.quoted.get(n_cells) {
+            if n_cells > 0 {
+                out.push(b',');
+            }
+            out.extend_from_slice(name);
+            push_json_of(cell, head.dialect.quote, out);
+        }
+        n_cells += 1;
+    }
+    out.push(b'}');
+    n_cells
 }
 
 impl Shape for Rows {
@@ -194,24 +218,31 @@ impl Shape for Rows {
         bytes.len() - usize::from(!self.boundaries.is_quoted() && bytes.last() == Some(&b'\r'))
     }
 
-    fn dress(&mut self, reads: &mut [Read]) {
+    fn dress(&mut self, reads: &mut [Read]) -> usize {
         let n_bytes: usize = reads.iter().map(|read| read.record.bytes.len()).sum();
         // All objects of a block lie in one piece of memory, as its rows do.
-        let mut objects = Vec::with_capacity(n_bytes + reads.len() * (self.head.n_quoted + 8));
+        let n_expected = n_bytes + reads.len() * (self.head.n_quoted + 8);
+        let mut objects = Vec::with_capacity(n_expected.min(AT_ONCE));
         let mut ends = Vec::with_capacity(reads.len());
         for read in &mut *reads {
             let start = objects.len();
+            if start > AT_ONCE {
+                break;
+            }
             if read.flaw.is_none()
                 && !read.record.bytes.is_empty()
-                && let Err((reason, what)) = self.push_object(&read.record.bytes, &mut objects)
+                && let Err((reason, what)) = self.push(&read.record.bytes, &mut objects)
             {
                 objects.truncate(start);
+                if reason == SkipReason::Answered {
+                    read.record.row = Some(read.record.bytes.clone());
+                }
                 let what = format!("{} row {}: {what}", self.name, read.record.origin.line);
                 read.flaw = Some((reason, what));
             }
             ends.push(objects.len());
         }
-        let objects = Bytes::from(objects);
+        let (objects, n) = (Bytes::from(objects), ends.len());
         let mut start = 0;
         for (read, end) in reads.iter_mut().zip(ends) {
             if end > start {
@@ -220,5 +251,6 @@ impl Shape for Rows {
             }
             start = end;
         }
+        n
     }
 }

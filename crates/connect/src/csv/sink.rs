@@ -1,6 +1,9 @@
 //! Writing.
 
-use domain::{Record, json, ports::SinkError};
+use domain::{
+    Record, json,
+    ports::{SinkError, SourceError},
+};
 use encoding_rs::{Encoding, UTF_8};
 use serde_json::value::RawValue;
 
@@ -8,6 +11,7 @@ use super::{
     Declared, Dialect, Heading,
     cells::{Cells, NeedsQuote, push_cell, text_of},
     rows::Boundaries,
+    surplus::has_surplus,
 };
 use crate::{
     file::{Aside, BOM},
@@ -23,15 +27,20 @@ pub(crate) struct RowsLayout {
 }
 
 impl Layout for RowsLayout {
-    fn check(&self, composer: &Composer, source: &FileSource) -> Result<(), SinkError> {
+    fn check(&self, composer: &Composer, source: &FileSource, keeps_all: bool) -> Result<(), SinkError> {
         // What is wrong with the source itself is told where it is read.
         if !source.is_sound() {
             return Ok(());
         }
-        match source.heading().map_err(|error| SinkError::new(error.0))? {
-            Some(heading) => places_of(composer, &heading).map(|_| ()),
-            None => Ok(()),
+        let unreadable = |error: SourceError| SinkError::new(error.0);
+        let Some(heading) = source.heading().map_err(unreadable)? else { return Ok(()) };
+        let places = places_of(composer, &heading)?;
+        if let (true, Some(column)) = (keeps_all, first_new(composer, &places))
+            && let Some(row) = source.first_surplus().map_err(unreadable)?
+        {
+            return Err(SinkError::new(format!("{row}: {}", surplus(&heading, column))));
         }
+        Ok(())
     }
 
     fn pen(&self, composer: &Composer, source: &FileSource, out: &mut Aside) -> Result<Box<dyn Pen>, PenError> {
@@ -87,6 +96,23 @@ fn places_of(composer: &Composer, heading: &Heading) -> Result<Vec<Option<usize>
         )));
     }
     Ok(places)
+}
+
+/// Returns the first new column behind all old ones.
+fn first_new<'c>(composer: &'c Composer, places: &[Option<usize>]) -> Option<&'c str> {
+    let mut columns = composer.columns().iter().zip(places);
+    columns.find(|(_, place)| place.is_none()).map(|(column, _)| &*column.name)
+}
+
+/// Says of a row that it holds something where a new column would be.
+fn surplus(heading: &Heading, column: &str) -> String {
+    let n = heading.names.len();
+    let has = if heading.header.is_some() { "the header has" } else { "most of the first rows have" };
+    format!(
+        "the row has more cells than {has} ({n}), and the new column `{column}` would stand over them, so that a later run would \
+         take them for answers; put a cell that holds the delimiter in quotes, give those cells columns of their own, or write \
+         to another file, without `rows: all` and `status`"
+    )
 }
 
 /// Writes rows that were read as rows.
@@ -187,15 +213,23 @@ impl TablePen {
 const NO_ROW: &str = "it was not read as a row";
 
 impl Pen for TablePen {
+    fn takes_rows(&self) -> bool {
+        true
+    }
+
     fn write(&mut self, record: &Record, new: New<'_>, out: &mut Aside) -> Result<(), PenError> {
         let Some(row) = &record.row else {
             // A blank row, or one that could not be read, stands as it stood.
-            let is_kept = matches!(new, New::Only(_));
-            return if is_kept {
-                self.keep_flawed(&record.bytes, out)
-            } else {
-                Err(PenError::Record(NO_ROW.to_owned()))
-            };
+            if matches!(new, New::Answer(_)) {
+                return Err(PenError::Record(NO_ROW.to_owned()));
+            }
+            // Before the run began there was no such row, but somebody may have saved the file since.
+            if let Some(column) = first_new(&self.composer, &self.places)
+                && has_surplus(&record.bytes, self.heading.names.len(), self.heading.dialect)
+            {
+                return Err(PenError::Record(surplus(&self.heading, column)));
+            }
+            return self.keep_flawed(&record.bytes, out);
         };
         if new.is_nothing() && self.dialect == self.heading.dialect && self.places.iter().all(Option::is_some) {
             return self.keep(row, out);

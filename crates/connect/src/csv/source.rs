@@ -1,14 +1,16 @@
 //! Reading.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use domain::{Record, SkipReason, ports::SourceError};
+use domain::{PartNumber, Record, SkipReason, ports::SourceError};
 use encoding_rs::Encoding;
 
 use super::{
     Declared, Heading,
+    answered::Answered,
     head::Head,
-    rows::{Boundaries, Rows},
+    rows::{Boundaries, Rows, push_object},
+    surplus::first_surplus,
 };
 use crate::{
     file::{Opened, Part, cannot},
@@ -17,9 +19,17 @@ use crate::{
 
 /// Rows as records.
 pub(crate) struct RowsFormat {
-    pub(crate) declared: Declared,
-    pub(crate) has_header: bool,
-    pub(crate) encoding: Option<&'static Encoding>,
+    declared: Declared,
+    has_header: bool,
+    encoding: Option<&'static Encoding>,
+    /// The head of the part of which a row was last made a record.
+    last: Mutex<Option<(PartNumber, Arc<Head>)>>,
+}
+
+impl RowsFormat {
+    pub(crate) fn new(declared: Declared, has_header: bool, encoding: Option<&'static Encoding>) -> Self {
+        Self { declared, has_header, encoding, last: Mutex::new(None) }
+    }
 }
 
 impl Format for RowsFormat {
@@ -43,7 +53,8 @@ impl Format for RowsFormat {
         let Some(n_passed) = n_passed else {
             return Err(SourceError(format!("`{name}` has no row that begins at byte {offset}: it is another file")));
         };
-        Ok(Started::at(opened, Rows::new(Arc::new(head), self.encoding, name.clone(), n_passed)))
+        let answered = Answered::of(&about.answers, &head);
+        Ok(Started::at(opened, Rows::new(Arc::new(head), self.encoding, name.clone(), n_passed, answered)))
     }
 
     fn continued(&self, part: &Part, old_length: u64) -> Result<Option<String>, SourceError> {
@@ -64,6 +75,23 @@ impl Format for RowsFormat {
 
     fn heading(&self, parts: &[Part]) -> Result<Option<Heading>, SourceError> {
         Heading::of(parts, self.declared, self.has_header).map(Some)
+    }
+
+    fn whole(&self, part: &Part, record: &Record) -> Result<Record, SourceError> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let head = match &*last {
+            Some((number, head)) if *number == part.number => Arc::clone(head),
+            _ => Arc::new(Head::of(part, self.declared, self.has_header)?),
+        };
+        *last = Some((part.number, Arc::clone(&head)));
+        let mut object = Vec::new();
+        push_object(&record.bytes, &head, &mut object);
+        Ok(Record { bytes: object.into(), ..record.clone() })
+    }
+
+    fn first_surplus(&self, part: &Part) -> Result<Option<u64>, SourceError> {
+        let head = Head::of(part, self.declared, self.has_header)?;
+        if head.is_empty() { Ok(None) } else { first_surplus(part, &head) }
     }
 
     fn inspect<'r>(&self, record: &'r Record) -> Result<&'r str, (SkipReason, String)> {

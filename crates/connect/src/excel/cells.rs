@@ -129,6 +129,19 @@ impl<'a> Iterator for Cells<'a> {
     }
 }
 
+/// Returns the column of a row's last cell, where it says that itself.
+pub(super) fn last_column(row: &[u8]) -> Option<u32> {
+    let mut end = row.len();
+    loop {
+        let at = memchr::memrchr(b'<', &row[..end])?;
+        let tag = Tag::at(row, at)?;
+        if tag.name == b"c" && tag.kind != Kind::Close {
+            return column_of(tag.attribute(b"r")?);
+        }
+        end = at;
+    }
+}
+
 /// Returns the column, from 0, that a reference such as `AB12` names.
 pub(super) fn column_of(reference: &[u8]) -> Option<u32> {
     let mut column = 0_u32;

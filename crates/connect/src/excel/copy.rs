@@ -18,7 +18,12 @@ pub(super) struct BookCopy {
     from: Place,
     sheet: Entry,
     archive: Archive,
+    /// What is still to be packed: rows are short, and packing many at once costs less.
+    gathered: Vec<u8>,
 }
+
+/// How much is packed at once.
+const GATHERED: usize = 64 << 10;
 
 impl BookCopy {
     pub(super) fn begin(
@@ -27,7 +32,7 @@ impl BookCopy {
         sheet: Entry,
         out: &Aside,
     ) -> Result<Self, PenError> {
-        let mut copy = Self { zip, from, sheet, archive: Archive::begin(out)? };
+        let mut copy = Self { zip, from, sheet, archive: Archive::begin(out)?, gathered: Vec::new() };
         copy.parts(true)?;
         copy.archive.part(&copy.sheet.name, copy.sheet.n_bytes)?;
         Ok(copy)
@@ -46,10 +51,18 @@ impl BookCopy {
 
     /// Adds to the sheet.
     pub(super) fn write(&mut self, xml: &[u8]) -> Result<(), PenError> {
-        self.archive.write(xml)
+        self.gathered.extend_from_slice(xml);
+        if self.gathered.len() < GATHERED { Ok(()) } else { self.pack() }
+    }
+
+    fn pack(&mut self) -> Result<(), PenError> {
+        self.archive.write(&self.gathered)?;
+        self.gathered.clear();
+        Ok(())
     }
 
     pub(super) fn end(&mut self, out: &mut Aside) -> Result<(), PenError> {
+        self.pack()?;
         self.parts(false)?;
         self.archive.end(out)
     }

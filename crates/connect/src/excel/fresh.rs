@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::{
     archive::Archive,
-    cells::{N_COLUMNS, push_column},
+    cells::{N_COLUMNS, letters, push_column},
     content::{push_content, takes},
 };
 use crate::{
@@ -110,7 +110,17 @@ impl RowsPen for FreshSheet {
         /// What stands around a value, at most.
         const AROUND: u64 = 80;
         let n_cells = n_rows.saturating_mul(names.len() as u64);
-        self.begin_part("xl/worksheets/sheet1.xml", BEGINNING, n_bytes.saturating_add(n_cells.saturating_mul(AROUND)))?;
+        // What has no names has no cells. A sheet that does not say its range is gone through by whoever wants to add columns.
+        let beginning = names.len().checked_sub(1).map_or(BEGINNING.to_owned(), |last| {
+            let n_rows = 1 + n_rows.min(self.rows_per_file.unwrap_or(n_rows));
+            let last = letters(u32::try_from(last).unwrap_or(N_COLUMNS));
+            BEGINNING.replacen("<sheetViews>", &format!("<dimension ref=\"A1:{last}{n_rows}\"/><sheetViews>"), 1)
+        });
+        self.begin_part(
+            "xl/worksheets/sheet1.xml",
+            &beginning,
+            n_bytes.saturating_add(n_cells.saturating_mul(AROUND)),
+        )?;
         self.begin_row()?;
         for (column, name) in names.iter().enumerate() {
             let quoted = serde_json::to_string(name).map_err(|error| PenError::Record(error.to_string()))?;

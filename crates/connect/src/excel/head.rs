@@ -8,7 +8,7 @@ use std::{
 use domain::ports::SourceError;
 
 use super::{
-    cells::{Cells, N_COLUMNS, column_of, letters, number_of},
+    cells::{Cells, N_COLUMNS, column_of, last_column, letters, number_of},
     package::{Chosen, Package},
     row::{CellError, Value, push_value},
     strings::{Strings, StringsReader},
@@ -104,7 +104,8 @@ impl Head {
                 return Err(wrong("it is damaged: its rows have no beginning or no end"));
             }
             let n_before = xml.len();
-            let read = sheet.by_ref().take(BLOCK as u64).read_to_end(&mut xml);
+            // As much again, so that a long one is not looked through time and again.
+            let read = sheet.by_ref().take(BLOCK.max(n_before) as u64).read_to_end(&mut xml);
             read.map_err(|error| SourceError(cannot("read", &part.place, &error)))?;
             is_whole = xml.len() == n_before;
             if n_before == 0 && !xml.starts_with(b"<") && !xml.starts_with("\u{feff}".as_bytes()) {
@@ -114,22 +115,26 @@ impl Head {
     }
 
     /// Returns the last column that holds anything in any row, from 0. Where the sheet says that it has more columns than have
-    /// names, it is read through for that.
+    /// names, or fewer, which cannot be right, it is read through for that.
     ///
     /// # Errors
     /// Where it cannot be read.
     pub(super) fn last_used(&self, package: &Package) -> io::Result<u32> {
         let mut last = self.last_named;
-        if self.last_said <= last {
+        if self.last_said == last {
             return Ok(last);
         }
         let mut sheet = package.read_sheet().map_err(|error| io::Error::other(error.0))?;
         let (mut held, mut at, mut skipped) = (Vec::new(), 0, false);
+        let row_end = [b"</".as_slice(), &self.prefix, b"row>"].concat();
         loop {
             let n_before = held.len();
-            sheet.by_ref().take(BLOCK as u64).read_to_end(&mut held)?;
+            sheet.by_ref().take(BLOCK.max(n_before) as u64).read_to_end(&mut held)?;
             if held.len() == n_before {
                 return Ok(last);
+            }
+            if held.len() > 2 * LONGEST {
+                return Err(io::Error::other("a row of it is longer than 64 MiB"));
             }
             if !skipped {
                 if held.len() < self.xml.len() {
@@ -138,12 +143,22 @@ impl Head {
                 // The row that names the columns is looked at as well: its last cells may be unlike a name.
                 (at, skipped) = (self.row_at, true);
             }
-            while let Some(Row::Row { begin, end }) = row_at(&held, at) {
-                let used =
-                    Cells::new(&held[begin..end]).filter(|cell| cell.value.is_some_and(|value| !value.is_empty()));
-                last = last.max(used.map(|cell| cell.column).max().unwrap_or(0));
-                at = end;
+            while let Some(found) = memchr::memmem::find(&held[at..], &row_end) {
+                let chunk = &held[at..at + found + row_end.len()];
+                at += chunk.len();
+                // Whatever stands between rows is no part of one.
+                let row = &chunk[memchr::memchr(b'<', chunk).unwrap_or(0)..];
+                // In nearly all rows the last cell tells.
+                if last_column(row).is_none_or(|column| column > last) {
+                    let used = Cells::new(row).filter(|cell| cell.value.is_some_and(|value| !value.is_empty()));
+                    last = last.max(used.map(|cell| cell.column).max().unwrap_or(0));
+                }
             }
+            if memchr::memmem::find(&held[at..], b"sheetData>").is_some() {
+                return Ok(last);
+            }
+            // What stands before the next tag is nothing.
+            at = memchr::memchr(b'<', &held[at..]).map_or(held.len(), |found| at + found);
             held.drain(..at);
             at = 0;
         }
@@ -205,7 +220,7 @@ fn dimension(xml: &[u8]) -> Option<u32> {
 /// Returns the fields that a row names.
 fn fields(row: &[u8], strings: &mut StringsReader, styles: &super::styles::Styles) -> Result<Vec<Field>, String> {
     let mut fields = Vec::new();
-    let (mut columns, mut next_column) = (HashMap::new(), 0);
+    let (mut columns, mut next_column, mut n_bytes) = (HashMap::new(), 0, 0);
     for cell in Cells::new(row).filter(|cell| cell.column < N_COLUMNS) {
         if cell.column < next_column {
             let (place, error) = (letters(cell.column), CellError::OutOfOrder);
@@ -213,7 +228,9 @@ fn fields(row: &[u8], strings: &mut StringsReader, styles: &super::styles::Style
         }
         next_column = cell.column + 1;
         let mut quoted = Vec::new();
-        let value = push_value(&cell, strings, styles, &mut quoted).map_err(|e| e.to_string())?;
+        let most = LONGEST.saturating_sub(n_bytes) as u64;
+        let value = push_value(&cell, strings, styles, most, &mut quoted).map_err(|e| e.to_string())?;
+        n_bytes += quoted.len();
         let name = match value {
             Value::Empty => continue,
             Value::Text => serde_json::from_slice::<String>(&quoted).map_err(|e| e.to_string())?,

@@ -9,13 +9,14 @@ use super::{
     cells::{Cell, Cells, Sort, number_of},
     dates::{Look, iso},
     head::Head,
-    strings::StringsReader,
+    strings::{Looked, StringsReader},
     styles::Styles,
     text::{push_json_rich, push_json_text},
 };
 use crate::{
+    ByteSize,
     csv::push_json,
-    table::{Found, Last, Shape},
+    table::{AT_ONCE, EXCERPT, Found, Last, Shape},
 };
 
 /// What a cell was found to hold.
@@ -32,6 +33,9 @@ pub(super) enum CellError {
     /// It names a text that is not there.
     #[error("a cell names a text that the workbook does not have; open and save it in Excel")]
     NoText,
+    /// With its text the row would be longer than a row may be.
+    #[error("the text is too long")]
+    TooLong,
     /// It is not where it belongs.
     #[error("the cell stands behind one of a later column, or is there twice; open and save it in Excel")]
     OutOfOrder,
@@ -40,11 +44,13 @@ pub(super) enum CellError {
     Strings(#[from] io::Error),
 }
 
-/// Appends what a cell holds as JSON; nothing for an empty one.
+/// Appends what a cell holds as JSON; nothing for an empty one. A text that it shares with others is looked up if it has no more
+/// than `most` bytes.
 pub(super) fn push_value(
     cell: &Cell<'_>,
     strings: &mut StringsReader,
     styles: &Styles,
+    most: u64,
     out: &mut Vec<u8>,
 ) -> Result<Value, CellError> {
     let Some(value) = cell.value else { return Ok(Value::Empty) };
@@ -53,8 +59,10 @@ pub(super) fn push_value(
     match cell.sort {
         Sort::Shared => {
             let number = text().parse().map_err(|_| CellError::NoText)?;
-            if !strings.push(number, out)? {
-                return Err(CellError::NoText);
+            match strings.push(number, most, out)? {
+                Looked::Found => {}
+                Looked::Missing => return Err(CellError::NoText),
+                Looked::TooLong => return Err(CellError::TooLong),
             }
         }
         Sort::Inline => push_json_rich(value, out),
@@ -125,6 +133,8 @@ pub(crate) struct Rows {
     strings: StringsReader,
     styles: Styles,
     name: String,
+    /// The longest row that is read, in bytes, with the texts that its cells name.
+    max: ByteSize,
     /// Every cell is read as text.
     is_text: bool,
     /// `</row>`, as this sheet writes it.
@@ -149,9 +159,9 @@ enum State {
 }
 
 impl Rows {
-    pub(super) fn new(head: Arc<Head>, strings: StringsReader, styles: Styles, name: String) -> Self {
+    pub(super) fn new(head: Arc<Head>, strings: StringsReader, styles: Styles, name: String, max: ByteSize) -> Self {
         let end = [b"</".as_slice(), &head.prefix, b"row>"].concat();
-        Self { head, strings, styles, name, is_text: false, end, state: State::Between, n_matched: 0 }
+        Self { head, strings, styles, name, max, is_text: false, end, state: State::Between, n_matched: 0 }
     }
 
     /// Reads every cell as text.
@@ -192,7 +202,13 @@ impl Rows {
                 format!("not valid UTF-8 from byte {} of the row", error.valid_up_to() + 1),
             ));
         }
-        let Self { head, strings, styles, is_text, .. } = self;
+        let Self { head, strings, styles, is_text, max, .. } = self;
+        // The names of columns alone may be more than the row: they are counted as well.
+        let too_long = || {
+            let what =
+                format!("with the texts that its cells name the row has over {max}; raise `max_record` to read it");
+            (SkipReason::TooLong, what)
+        };
         let mut fields = head.fields.iter();
         let mut has_any = false;
         out.push(b'{');
@@ -224,7 +240,9 @@ impl Rows {
             }
             name_next(&mut fields, out);
             let start = out.len();
-            match push_value(&cell, strings, styles, out) {
+            let Some(left) = max.0.checked_sub((start - begin) as u64) else { return Err(too_long()) };
+            match push_value(&cell, strings, styles, left, out) {
+                Err(CellError::TooLong) => return Err(too_long()),
                 Ok(Value::Other) if *is_text => {
                     let mut shown = out.split_off(start);
                     if cell.sort == Sort::Truth {
@@ -241,6 +259,9 @@ impl Rows {
         while !fields.as_slice().is_empty() {
             name_next(&mut fields, out);
             out.extend_from_slice(b"null");
+        }
+        if (out.len() - begin) as u64 > max.0 {
+            return Err(too_long());
         }
         out.push(b'}');
         Ok(has_any)
@@ -294,11 +315,14 @@ impl Shape for Rows {
         bytes.len()
     }
 
-    fn dress(&mut self, reads: &mut [Read]) {
+    fn dress(&mut self, reads: &mut [Read]) -> usize {
         let n_bytes: usize = reads.iter().map(|read| read.record.bytes.len()).sum();
         let (mut objects, mut ends) = (Vec::with_capacity(n_bytes), Vec::with_capacity(reads.len()));
         for read in &mut *reads {
             let start = objects.len();
+            if start > AT_ONCE {
+                break;
+            }
             let row = read.record.bytes.clone();
             let line = number_of(&row).unwrap_or(read.record.origin.line);
             read.record.origin.line = line;
@@ -308,13 +332,16 @@ impl Shape for Rows {
                     Ok(false) => objects.truncate(start),
                     Err((reason, what)) => {
                         objects.truncate(start);
+                        if reason == SkipReason::TooLong {
+                            read.record.bytes = Bytes::copy_from_slice(&row[..row.len().min(EXCERPT)]);
+                        }
                         read.flaw = Some((reason, format!("{} row {line}: {what}", self.name)));
                     }
                 }
             }
             ends.push(objects.len());
         }
-        let objects = Bytes::from(objects);
+        let (objects, n) = (Bytes::from(objects), ends.len());
         let mut start = 0;
         for (read, end) in reads.iter_mut().zip(ends) {
             if read.flaw.is_none() {
@@ -323,6 +350,7 @@ impl Shape for Rows {
             }
             start = end;
         }
+        n
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    cells::{Cells, N_COLUMNS, letters, number_of, push_column},
+    cells::{Cell, Cells, N_COLUMNS, last_column, letters, number_of, push_column},
     content::push_content,
     copy::BookCopy,
     fresh::FreshSheet,
@@ -36,7 +36,7 @@ impl Layout for SheetLayout {
         true
     }
 
-    fn check(&self, composer: &Composer, source: &FileSource) -> Result<(), SinkError> {
+    fn check(&self, composer: &Composer, source: &FileSource, _: bool) -> Result<(), SinkError> {
         // What is wrong with the source itself is told where it is read.
         if !source.is_sound() {
             return Ok(());
@@ -106,7 +106,7 @@ impl Targets {
     fn of(composer: &Composer, sheet: &Sheet, place: &Place) -> Result<Self, SinkError> {
         let Sheet { package, head, .. } = sheet;
         let name = format!("`{}`, sheet `{}`", place.name, package.sheet);
-        let last = head.last_used(package).map_err(|error| cannot_sink("read", place, &error))?;
+        let last = sheet.last_used().map_err(|error| cannot_sink("read", place, &error))?;
         let mut next = last + 1;
         let mut targets = Vec::new();
         for column in composer.columns() {
@@ -210,12 +210,6 @@ fn push_row<'a>(
                 new.target.name
             )));
         }
-        if !new.target.is_old && cell.value.is_some_and(|value| !value.is_empty()) {
-            return Err(PenError::Rejected(format!(
-                "{} holds something, in a column without a name; name that column, or empty it",
-                place()
-            )));
-        }
         push_cell(&new, number, prefix, Some(cell.style), out);
         copied = cell.end;
     }
@@ -229,19 +223,6 @@ fn push_row<'a>(
         _ => out.extend_from_slice(&row[end..]),
     }
     Ok(())
-}
-
-/// Returns the column of a row's last cell, where it says that itself.
-fn last_column(row: &[u8]) -> Option<u32> {
-    let mut end = row.len();
-    loop {
-        let at = memchr::memrchr(b'<', &row[..end])?;
-        let tag = Tag::at(row, at)?;
-        if tag.name == b"c" && tag.kind != Kind::Close {
-            return super::cells::column_of(tag.attribute(b"r")?);
-        }
-        end = at;
-    }
 }
 
 /// Appends the tag of a row, open, without the hint on where its cells are, which would be wrong.
@@ -330,6 +311,26 @@ impl SheetPen {
         Ok(())
     }
 
+    /// Makes sure that a row holds nothing where a new column is to be: the next run would take that for an answer. The new
+    /// columns stand behind all that the sheet says it has; what it says may be wrong.
+    fn refuse_surplus(&self, row: &[u8], line: u64) -> Result<(), PenError> {
+        let new = || self.targets.0.iter().filter(|target| !target.is_old);
+        let Some(first) = new().map(|target| target.column).min() else { return Ok(()) };
+        if last_column(row).is_some_and(|last| last < first) {
+            return Ok(());
+        }
+        let holds = |cell: &Cell<'_>| cell.has_formula || cell.value.is_some_and(|value| !value.is_empty());
+        let found = Cells::new(row).find(|cell| holds(cell) && new().any(|target| target.column == cell.column));
+        found.map_or(Ok(()), |cell| {
+            Err(PenError::Record(format!(
+                "cell {}{} holds something, and the sheet says that it has no such column; open and save the workbook in Excel, \
+                 and run the same command again",
+                letters(cell.column),
+                number_of(row).unwrap_or(line)
+            )))
+        })
+    }
+
     fn changed(&self) -> PenError {
         PenError::Record(format!("`{}` is not the workbook any more that was read", self.place.name))
     }
@@ -364,8 +365,9 @@ impl Pen for SheetPen {
             // What is passed by is copied.
             let is_kept = matches!(new, Fields::Only(_));
             let what = "it was not read as a row of a sheet";
-            return if is_kept { Ok(()) } else { Err(PenError::Record(what.to_owned())) };
+            return if is_kept { self.pass_by(record) } else { Err(PenError::Record(what.to_owned())) };
         };
+        self.refuse_surplus(row, record.origin.line)?;
         self.evaluate(new)?;
         let is_again = self.is_held && self.at == record.origin.offset + row.len() as u64;
         if !is_again {
@@ -388,6 +390,10 @@ impl Pen for SheetPen {
         self.copy.write(&self.out)?;
         self.is_held = false;
         Ok(())
+    }
+
+    fn pass_by(&mut self, record: &Record) -> Result<(), PenError> {
+        self.refuse_surplus(record.row.as_ref().unwrap_or(&record.bytes), record.origin.line)
     }
 
     fn end(&mut self, out: &mut Aside) -> Result<(), PenError> {

@@ -1,6 +1,9 @@
 //! Reading.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    io,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
 
 use domain::{Record, SkipReason, ports::SourceError};
 
@@ -28,6 +31,8 @@ pub(crate) struct Sheet {
     pub(super) package: Package,
     pub(super) head: Arc<Head>,
     pub(super) strings: Strings,
+    /// The last column that holds anything, once somebody wanted to know it.
+    last_used: OnceLock<u32>,
 }
 
 impl SheetFormat {
@@ -58,7 +63,19 @@ impl Sheet {
             None => Strings::none(),
         };
         let head = Head::of(part, &package, &strings, chosen)?;
-        Ok(Self { package, head: Arc::new(head), strings })
+        Ok(Self { package, head: Arc::new(head), strings, last_used: OnceLock::new() })
+    }
+
+    /// Returns the last column that holds anything in any row, from 0. The sheet may be read through for that, once.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub(super) fn last_used(&self) -> io::Result<u32> {
+        if let Some(last) = self.last_used.get() {
+            return Ok(*last);
+        }
+        let found = self.head.last_used(&self.package)?;
+        Ok(*self.last_used.get_or_init(|| found))
     }
 }
 
@@ -74,11 +91,12 @@ impl Format for SheetFormat {
     }
 
     fn start(&self, part: &Part, offset: u64, about: &mut About) -> Result<Started<Rows>, SourceError> {
-        let Sheet { package, head, strings } = &*self.opened(part)?;
+        let Sheet { package, head, strings, .. } = &*self.opened(part)?;
         about.first = head.row_number + 1;
         let offset = offset.max(head.xml.len() as u64);
         let reader = Reader::from_offset(package.read_sheet()?, offset, &part.place)?;
-        let shape = Rows::new(Arc::clone(head), strings.reader(), package.styles.clone(), part.place.name.clone());
+        let shape =
+            Rows::new(Arc::clone(head), strings.reader(), package.styles.clone(), part.place.name.clone(), about.max);
         let shape = if self.chosen.text { shape.with_text() } else { shape };
         Ok(Started { reader, offset, shape })
     }

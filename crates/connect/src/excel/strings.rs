@@ -69,14 +69,11 @@ impl Strings {
     /// Reads `sharedStrings.xml`.
     pub(super) fn of(mut xml: impl Read) -> Result<Self, StringsError> {
         let mut making = Making::default();
-        let (mut held, mut block) = (Vec::new(), vec![0; BLOCK]);
+        let mut held = Vec::new();
         loop {
-            let n = match xml.read(&mut block) {
-                Ok(n) => n,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                Err(e) => return Err(StringsError::Read(e)),
-            };
-            held.extend_from_slice(&block[..n]);
+            // As much again as is held of a text that goes on, so that it is not looked through for its end time and again.
+            let wanted = BLOCK.max(held.len()) as u64;
+            let n = xml.by_ref().take(wanted).read_to_end(&mut held).map_err(StringsError::Read)?;
             let used = making.take(&held)?;
             held.drain(..used);
             if n == 0 {
@@ -91,7 +88,7 @@ impl Strings {
 
     /// Returns what looks texts up.
     pub(super) fn reader(&self) -> StringsReader {
-        StringsReader { strings: self.clone(), pages: [Pages::default(), Pages::default()] }
+        StringsReader { strings: self.clone(), pages: [Pages::default(), Pages::default()], number: Vec::new() }
     }
 }
 
@@ -196,38 +193,54 @@ pub(super) struct StringsReader {
     strings: Strings,
     /// Those of the ends and those of the texts.
     pages: [Pages; 2],
+    /// A number as it stands in the file of the ends.
+    number: Vec<u8>,
+}
+
+/// What came of looking a text up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Looked {
+    Found,
+    Missing,
+    TooLong,
 }
 
 impl StringsReader {
-    /// Appends a text as a JSON string; returns false where there is none of that number.
+    /// Appends a text as a JSON string, unless there is none of that number, or it has more than `most` bytes.
     ///
     /// # Errors
     /// Where the file cannot be read.
-    pub(super) fn push(&mut self, number: u64, out: &mut Vec<u8>) -> io::Result<bool> {
+    pub(super) fn push(&mut self, number: u64, most: u64, out: &mut Vec<u8>) -> io::Result<Looked> {
         match &*self.strings.0 {
             Kept::Memory { texts, ends } => {
                 let Some(index) = usize::try_from(number).ok().filter(|index| *index < ends.len()) else {
-                    return Ok(false);
+                    return Ok(Looked::Missing);
                 };
                 let from = if index == 0 { 0 } else { ends[index - 1] };
+                if u64::from(ends[index] - from) > most {
+                    return Ok(Looked::TooLong);
+                }
                 out.extend_from_slice(&texts[from as usize..ends[index] as usize]);
             }
             Kept::Files { texts, ends, n } => {
                 if number >= *n {
-                    return Ok(false);
+                    return Ok(Looked::Missing);
                 }
                 let [end_pages, text_pages] = &mut self.pages;
                 let mut end_of = |index: u64| {
-                    let mut number = Vec::with_capacity(8);
-                    end_pages.push(ends, index * NUMBER, NUMBER, &mut number)?;
-                    Ok::<u64, io::Error>(number.try_into().map_or(0, u64::from_le_bytes))
+                    self.number.clear();
+                    end_pages.push(ends, index * NUMBER, NUMBER, &mut self.number)?;
+                    Ok::<u64, io::Error>(self.number[..].try_into().map_or(0, u64::from_le_bytes))
                 };
                 let from = if number == 0 { 0 } else { end_of(number - 1)? };
                 let length = end_of(number)?.saturating_sub(from);
+                if length > most {
+                    return Ok(Looked::TooLong);
+                }
                 text_pages.push(texts, from, length, out)?;
             }
         }
-        Ok(true)
+        Ok(Looked::Found)
     }
 }
 
@@ -284,7 +297,8 @@ mod tests {
 
     fn text(strings: &mut StringsReader, number: u64) -> Option<String> {
         let mut out = Vec::new();
-        strings.push(number, &mut out).unwrap().then(|| serde_json::from_slice(&out).unwrap())
+        let looked = strings.push(number, u64::MAX, &mut out).unwrap();
+        (looked == Looked::Found).then(|| serde_json::from_slice(&out).unwrap())
     }
 
     /// Gives a byte at a time.

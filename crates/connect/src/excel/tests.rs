@@ -9,7 +9,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 use zip::{ZipArchive, ZipWriter, write::SimpleFileOptions};
 
-use crate::{FileSource, Place, SinkConfig, SinkPlaces, SourceConfig, tests::succeeded};
+use crate::{
+    FileSource, Place, SinkConfig, SinkPlaces, SourceConfig,
+    tests::{failed, succeeded},
+};
 
 const HEAD: &str = r#"<?xml version="1.0" encoding="UTF-8"?><worksheet xmlns="m"><dimension ref="A1:C4"/><cols><col min="1" max="1" width="9"/></cols><sheetData>"#;
 const TAIL: &str =
@@ -108,6 +111,24 @@ impl Desk {
         let left: Vec<_> = std::fs::read_dir(self.folder.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
         assert_eq!(left.len(), 3, "{left:?}");
         Ok(std::fs::read(self.folder.path().join("out.xlsx")).unwrap())
+    }
+}
+
+impl Desk {
+    /// Writes an answer to each record that has one, and hands on the others as well, as a run does.
+    fn write_all(&self, fields: &[&str], answers: &[Option<&str>]) -> Result<(), String> {
+        let source = self.source("");
+        let config: SinkConfig = serde_json::from_str(r#"{"excel": {"path": "out.xlsx"}}"#).unwrap();
+        let fields: Vec<String> = fields.iter().map(|field| (*field).to_owned()).collect();
+        let mut sink = config.sink(SinkPlaces::beside(self.place("out.xlsx"), None), &fields, "run", &source).unwrap();
+        sink.prepare().unwrap();
+        sink.open(true).unwrap();
+        let mut merge = sink.merge().map_err(|e| e.message)?;
+        for (read, answer) in reads(&source, &Starts::new()).unwrap().iter().zip(answers) {
+            let outcome = answer.map_or_else(|| failed(&read.record), |answer| succeeded(&read.record, answer));
+            merge.write(&read.record, &outcome).map_err(|e| e.message)?;
+        }
+        merge.finish().map(|_| ()).map_err(|e| e.message)
     }
 }
 
@@ -268,6 +289,36 @@ fn what_stands_in_a_column_without_a_name_is_not_written_over() {
     let after = desk.write("", &["new"], &[Some(r#"{"new":1}"#)]).unwrap();
     let sheet = part(&after, "xl/worksheets/sheet2.xml");
     assert!(sheet.contains(r#"<v>mine</v></c><c r="F2"><v>1</v></c><c r="G2" s="2"/></row>"#), "{sheet}");
+}
+
+#[test]
+fn new_columns_stand_behind_all_that_rows_hold_whatever_the_sheet_says_of_itself() {
+    let rows = format!("{NAMES}<row r=\"2\"><c r=\"A2\"><v>1</v></c></row><row r=\"3\"><c r=\"D3\"><v>7</v></c></row>");
+    // What it says is fewer than there are names, or nothing at all.
+    for range in ["<dimension ref=\"A1\"/>", ""] {
+        let sheet = format!("{HEAD}{rows}{TAIL}").replace("<dimension ref=\"A1:C4\"/>", range);
+        let desk = Desk::new(&book_of(&sheet, &["id", "score"]));
+        let after = desk.write("", &["new"], &[Some(r#"{"new":1}"#)]).unwrap();
+        let sheet = part(&after, "xl/worksheets/sheet2.xml");
+        assert!(sheet.contains(r#"<c r="E2"><v>1</v></c></row><row r="3"><c r="D3"><v>7</v></c></row>"#), "{sheet}");
+    }
+    // As many as there are names, which cannot be told from the truth before all rows are read: no output is made of it.
+    let answer = Some(r#"{"new":1}"#);
+    for (rows, answers) in
+        [(rows.clone(), [answer, None]), (rows.replace("D3", "E3"), [None, None]), (rows, [None, answer])]
+    {
+        let desk = Desk::new(&book(&rows, &["id", "score"]));
+        let written = desk.write_all(&["new"], &answers);
+        match rows.contains("D3") {
+            true => {
+                let what = "in.xlsx row 3: cell D3 holds something, and the sheet says that it has no such column; open and save the \
+                            workbook in Excel, and run the same command again";
+                assert_eq!(written, Err(what.to_owned()));
+                assert!(!desk.folder.path().join("out.xlsx").exists());
+            }
+            false => assert_eq!(written, Ok(()), "what stands further away is in nobody's way"),
+        }
+    }
 }
 
 #[test]

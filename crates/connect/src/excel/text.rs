@@ -140,7 +140,7 @@ impl<'a> Tag<'a> {
     /// Reads the tag that begins at `at`; nothing where it does not end.
     pub(super) fn at(xml: &'a [u8], at: usize) -> Option<Self> {
         let end = at + tag_end(xml.get(at..)?)?;
-        let mut inner = &xml[at + 1..end - 1];
+        let mut inner = xml.get(at + 1..end - 1)?;
         let kind = match inner {
             [b'/', ..] => {
                 inner = &inner[1..];
@@ -230,6 +230,7 @@ mod tests {
         assert_eq!(tag.attribute(b"s"), Some(&b"2"[..]));
         assert_eq!((tag.attribute(b"t"), tag.attribute(b"u")), (Some(&b"a>b"[..]), None));
         assert_eq!(Tag::at(b"<c r=\"A1", 0), None);
+        assert_eq!(Tag::at(b"> <c r=\"A1\"/>", 0), None, "no tag begins with its end");
     }
 
     proptest! {

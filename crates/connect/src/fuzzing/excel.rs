@@ -5,7 +5,7 @@ use std::{
     io::{Cursor, Read as _, Write as _},
 };
 
-use domain::{Read, ports::Source as _};
+use domain::{Read, SkipReason, ports::Source as _};
 use serde_json::{Map, Value, json};
 use zip::{CompressionMethod, ZipArchive, ZipWriter, write::SimpleFileOptions};
 
@@ -44,10 +44,29 @@ pub fn workbook(data: &[u8]) {
         let is_object = |text: &str| text.is_empty() || serde_json::from_str::<Map<String, Value>>(text).is_ok();
         assert!(read.flaw.is_some() || text.is_ok_and(is_object), "a record is a JSON object: {text:?}");
     }
+    no_record_is_longer_than_it_may_be(&desk, &reads);
     for field in [FIELD, "id"] {
         let source = desk.source("kept", json!({}), field);
         answered(&desk, &source, &reads, field);
         fs::write(desk.path().join("table"), data).expect("the folder can be written");
+    }
+}
+
+/// Whatever its cells name, a row comes to no more than the longest record that is read; all others are what they were.
+fn no_record_is_longer_than_it_may_be(desk: &Desk, reads: &[Read]) {
+    const MAX: usize = 300;
+    let source = desk.source("kept", json!({ "max_record": MAX }), FIELD);
+    let limited = read(&source).expect("what was read can be read again");
+    assert_eq!(limited.len(), reads.len(), "there are as many");
+    for (read, whole) in limited.iter().zip(reads) {
+        match &read.flaw {
+            Some((SkipReason::TooLong, _)) => {}
+            Some((reason, _)) => assert_eq!(Some(*reason), whole.flaw.as_ref().map(|(reason, _)| *reason)),
+            None => {
+                assert_eq!(read.record.bytes, whole.record.bytes, "what is short enough is what it was");
+                assert!(read.record.bytes.len() <= MAX + 2, "a record is no longer than it may be");
+            }
+        }
     }
 }
 

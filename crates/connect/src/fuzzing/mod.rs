@@ -10,7 +10,7 @@ use std::{fs, path::Path};
 
 use domain::{
     End, Outcome, Read, Timestamp,
-    ports::{Sink as _, SinkError, Source as _},
+    ports::{Sink as _, SinkError, Source as _, Starts},
 };
 use serde_json::{json, value::RawValue};
 use tempfile::TempDir;
@@ -84,7 +84,21 @@ impl Desk {
 /// Reads all that can be read, or says what stands in the way.
 fn read(source: &FileSource) -> Result<Vec<Read>, String> {
     source.fingerprint().map_err(|error| error.0)?;
-    source.rows().map_err(|error| error.0)?.collect::<Result<_, _>>().map_err(|error| error.0)
+    source.rows(false).map_err(|error| error.0)?.collect::<Result<_, _>>().map_err(|error| error.0)
+}
+
+/// Reads all as a run does, which passes over what is answered.
+fn read_pending(source: &FileSource) -> Vec<Read> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("there can be a runtime");
+    let mut records = source.open(&Starts::new()).expect("what was read can be read again");
+    let mut all = Vec::new();
+    loop {
+        let some = runtime.block_on(records.next(64)).expect("what was read can be read again");
+        if some.is_empty() {
+            return all;
+        }
+        all.extend(some);
+    }
 }
 
 /// Returns whether a record is worked on: it is sound, not blank, and not answered.

@@ -5,10 +5,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use domain::{Origin, PartNumber, Read, Record, RecordKey, SkipReason, StepNumber};
 
+use super::AnswerColumns;
 use crate::ByteSize;
 
 /// How much of a record that is too long is kept for people.
-const EXCERPT: usize = 200;
+pub(crate) const EXCERPT: usize = 200;
+/// How much records that are made of one block may come to before they are handed on, in bytes. Rows that name a long text, or
+/// columns with long names, come to far more than they are.
+pub(crate) const AT_ONCE: usize = 8 << 20;
 
 /// What a format finds in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +58,11 @@ pub(crate) trait Shape: Send + 'static {
     /// false for a last record that the part's end cut off.
     fn own(&self, bytes: &[u8], has_end: bool) -> usize;
 
-    /// Makes records of what was cut: as it comes, `bytes` of each is the record as it stood.
-    fn dress(&mut self, _reads: &mut [Read]) {}
+    /// Makes records of the first of what was cut, and returns of how many, which is one at least: as it comes, `bytes` of each
+    /// is the record as it stood. It stops where what it made comes to more than [`AT_ONCE`].
+    fn dress(&mut self, reads: &mut [Read]) -> usize {
+        reads.len()
+    }
 
     /// Counts the records that end in `block`, and forgets them. Returns how many there are, and how many bytes behind the
     /// last end belong to a record that goes on.
@@ -97,6 +104,8 @@ pub(crate) struct About {
     pub(crate) max: ByteSize,
     /// The number of the first record, for people: 2 behind a header.
     pub(crate) first: u64,
+    /// What is known of columns of answers to whoever need not make records that are answered.
+    pub(crate) answers: AnswerColumns,
 }
 
 /// Cuts blocks into records. A record within one block is a slice of it; only those that span blocks are joined.
@@ -117,15 +126,15 @@ impl<S: Shape> Splitter<S> {
         Self { about, shape, position, offset, held: Vec::new(), held_length: 0 }
     }
 
-    /// Adds the records that end in `block`.
+    /// Adds what is cut out of `block`: the records that end in it, as they stand.
     ///
     /// # Errors
     /// Where the part cannot be read on, with the place.
     pub(crate) fn push(&mut self, block: &Bytes, reads: &mut Vec<Read>) -> Result<(), String> {
-        let (n_before, mut start) = (reads.len(), 0);
-        let cut = loop {
+        let mut start = 0;
+        loop {
             if start == block.len() {
-                break Ok(());
+                return Ok(());
             }
             match self.shape.find(&block[start..]) {
                 Ok(Found::Pass(n)) => {
@@ -134,7 +143,7 @@ impl<S: Shape> Splitter<S> {
                 }
                 Ok(Found::More) => {
                     self.hold(&block[start..]);
-                    break Ok(());
+                    return Ok(());
                 }
                 Ok(Found::End { end, next }) => {
                     self.end_record(block.slice(start..start + end), Some(next - end), None, reads);
@@ -142,12 +151,18 @@ impl<S: Shape> Splitter<S> {
                 }
                 Err((at, what)) => {
                     let at = self.offset + self.held_length + at as u64;
-                    break Err(format!("`{}` cannot be read on from byte {}: {what}", self.about.name, at + 1));
+                    return Err(format!("`{}` cannot be read on from byte {}: {what}", self.about.name, at + 1));
                 }
             }
-        };
-        self.shape.dress(&mut reads[n_before..]);
-        cut
+        }
+    }
+
+    /// Makes records of the first of what was cut, takes them out of it and returns them: what is there at once is little,
+    /// whatever the rest comes to. Of nothing it makes nothing.
+    pub(crate) fn dress(&mut self, cut: &mut Vec<Read>) -> Vec<Read> {
+        let n = self.shape.dress(cut);
+        let rest = if n < cut.len() { cut.split_off(n) } else { Vec::new() };
+        std::mem::replace(cut, rest)
     }
 
     /// Adds the last record, where it has no end of its own.
@@ -155,7 +170,6 @@ impl<S: Shape> Splitter<S> {
     /// # Errors
     /// Where the part may not end like this.
     pub(crate) fn finish(&mut self, reads: &mut Vec<Read>) -> Result<(), String> {
-        let n_before = reads.len();
         let flaw = match self.shape.end(self.held_length) {
             Ok(Last::Nothing) => return Ok(()),
             Ok(Last::Record) => None,
@@ -163,7 +177,6 @@ impl<S: Shape> Splitter<S> {
             Err(what) => return Err(format!("`{}` {what}", self.about.name)),
         };
         self.end_record(Bytes::new(), None, flaw, reads);
-        self.shape.dress(&mut reads[n_before..]);
         Ok(())
     }
 

@@ -48,6 +48,23 @@ pub(crate) trait Format: Send + Sync + 'static {
         Ok(None)
     }
 
+    /// Returns the number of the first row of a part that holds anything behind the last column, where this is a format of rows
+    /// of text. The part is read to its end for that, or to that row.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    fn first_surplus(&self, _part: &Part) -> Result<Option<u64>, SourceError> {
+        Ok(None)
+    }
+
+    /// Returns a record of which only the row was read, since it is answered, with all its fields.
+    ///
+    /// # Errors
+    /// Where the part cannot be read.
+    fn whole(&self, _part: &Part, record: &Record) -> Result<Record, SourceError> {
+        Ok(record.clone())
+    }
+
     /// Returns the sheet that a part is, where this is the format of workbooks.
     fn sheet(&self, _part: &Part) -> Option<Result<Arc<Sheet>, SourceError>> {
         None

@@ -27,7 +27,15 @@ pub enum Taken {
 }
 
 /// What AI-DataFlux writes in place of an answer that it did not get.
-const ERROR: &str = "\"ERROR: ";
+const ERROR: &str = "ERROR: ";
+
+/// Why a record is skipped that has an answer.
+pub(crate) const ANSWERED: &str = "it is answered already";
+
+/// Returns whether a text is an answer; with `errors`, one that AI-DataFlux left where it got none is not.
+pub(crate) fn is_filled(text: &str, errors: bool) -> bool {
+    !text.trim().is_empty() && !(errors && text.starts_with(ERROR))
+}
 
 /// What to look for.
 pub(super) struct Looking<'a> {
@@ -50,8 +58,9 @@ impl Looking<'_> {
                 Taken::Refused if taken.is_none() && names.iter().any(|new| *new == name) => taken = Some(name.clone()),
                 Taken::Refused => {}
                 Taken::Pending { errors } => {
-                    let is_empty = json::is_empty(value) || (*errors && value.get().starts_with(ERROR));
-                    n_filled += usize::from(!is_empty && names.iter().any(|new| *new == name));
+                    let is_error = || value.get().strip_prefix('"').is_some_and(|text| text.starts_with(ERROR));
+                    let is_empty = || json::is_empty(value) || (*errors && is_error());
+                    n_filled += usize::from(names.iter().any(|new| *new == name) && !is_empty());
                 }
             }
             if self.key == Some(&*name) {
@@ -67,7 +76,7 @@ impl Looking<'_> {
             return Err((SkipReason::NameTaken, what));
         }
         if matches!(how, Taken::Pending { .. }) && n_filled == names.len() {
-            return Err((SkipReason::Answered, "it is answered already".to_owned()));
+            return Err((SkipReason::Answered, ANSWERED.to_owned()));
         }
         let Some(field) = self.key else { return Ok(Inspected { user_key: None }) };
         let missing = |how: &str| Err((SkipReason::MissingField, format!("the key field `{field}` is {how}")));

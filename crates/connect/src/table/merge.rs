@@ -4,7 +4,7 @@ use std::{fs, io, path::PathBuf};
 
 use domain::{
     End, Failure, FailureKind, Outcome, Record, SkipReason,
-    ports::{Artefact, Merge, Rejected, SinkError},
+    ports::{Artefact, Merge, Rejected, SinkError, Source as _},
 };
 use serde_json::{Value, value::RawValue};
 
@@ -59,8 +59,17 @@ impl FileMerge {
             _ => None,
         };
         if answer.is_none() && !self.keeps_all {
-            return Ok(None);
+            let passed = self.pen.pass_by(record);
+            return passed.map(|()| None).map_err(|error| error.at(&self.source.place_of(record)));
         }
+        let whole;
+        let record = match self.pen.takes_rows() && !self.original.as_ref().is_some_and(Original::compares) {
+            true => record,
+            false => {
+                whole = self.source.whole(record).map_err(|error| SinkError::environment(error.0))?;
+                &whole
+            }
+        };
         let now = match &mut self.original {
             Some(original) => {
                 let (pen, output) = (&mut self.pen, &mut self.output);

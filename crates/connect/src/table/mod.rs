@@ -21,11 +21,11 @@ mod spool;
 mod tests;
 
 pub(crate) use compose::{Composer, Naming};
-pub(crate) use cut::{About, Found, Last, Shape, Splitter, Words};
+pub(crate) use cut::{AT_ONCE, About, EXCERPT, Found, Last, Shape, Splitter, Words};
 pub(crate) use failures::{Told, cut, push_failure, status_of};
 pub(crate) use format::{Format, Started};
 pub use in_place::{InPlace, is_as_left};
-pub(crate) use inspect::as_text;
+pub(crate) use inspect::{ANSWERED, as_text, is_filled};
 pub use inspect::{AnswerColumns, Taken};
 pub(crate) use live::last_line_end;
 pub(crate) use pen::{Layout, New, Pen, PenError};

@@ -35,10 +35,17 @@ pub(super) enum Now {
 }
 
 impl Original {
-    /// Begins with the first record of `source`. With a `guard` each one is compared with what it was.
-    pub(super) fn begin(source: &FileSource, guard: Option<Composer>) -> Result<Self, SinkError> {
-        let rows = source.rows().map_err(unreadable)?.peekable();
+    /// Begins with the first record of `source`. With a `guard` each one is compared with what it was. `takes_rows` says whether
+    /// it will be written as the row that it is.
+    pub(super) fn begin(source: &FileSource, guard: Option<Composer>, takes_rows: bool) -> Result<Self, SinkError> {
+        let are_bare = takes_rows && guard.is_none();
+        let rows = source.rows(are_bare).map_err(unreadable)?.peekable();
         Ok(Self { rows, guard, name: source.files().name().to_owned(), noun: source.noun() })
+    }
+
+    /// Returns whether each record is compared with what it was.
+    pub(super) fn compares(&self) -> bool {
+        self.guard.is_some()
     }
 
     /// Goes on to where `record` was read; what lies before that is passed to `keep`.

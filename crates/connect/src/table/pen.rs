@@ -8,11 +8,12 @@ use crate::file::{Aside, AsideError};
 
 /// How a format is written.
 pub(crate) trait Layout: Send + Sync {
-    /// Makes sure, as far as it can be told before any record is read, that the source can be written with new fields.
+    /// Makes sure, as far as it can be told before anything is asked, that the source can be written with new fields. `keeps_all`
+    /// says whether every record of the source will stand in the output.
     ///
     /// # Errors
     /// What stands in the way.
-    fn check(&self, _composer: &Composer, _source: &FileSource) -> Result<(), SinkError> {
+    fn check(&self, _composer: &Composer, _source: &FileSource, _keeps_all: bool) -> Result<(), SinkError> {
         Ok(())
     }
 
@@ -59,6 +60,19 @@ pub(crate) trait Pen: Send {
     /// # Errors
     /// Where it cannot be written.
     fn write(&mut self, record: &Record, new: New<'_>, out: &mut Aside) -> Result<(), PenError>;
+
+    /// Returns whether a record that was read as a row is written from that row, and its fields are not looked at.
+    fn takes_rows(&self) -> bool {
+        false
+    }
+
+    /// Looks at a record that stays as it is, in an output that has whatever it is not given.
+    ///
+    /// # Errors
+    /// Where the record cannot stand in the output as it is.
+    fn pass_by(&mut self, _record: &Record) -> Result<(), PenError> {
+        Ok(())
+    }
 
     /// Adds what stands behind the last record.
     ///

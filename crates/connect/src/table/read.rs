@@ -8,7 +8,7 @@ use domain::{
 };
 use tokio::sync::mpsc;
 
-use super::{Format, Last, Shape as _, Splitter, Started, cut::About};
+use super::{AnswerColumns, Format, Last, Shape as _, Splitter, Started, cut::About};
 use crate::{
     ByteSize,
     file::{Part, cannot},
@@ -40,13 +40,16 @@ pub(super) struct Reading<F> {
     pub(super) parts: Arc<[Part]>,
     pub(super) step: StepNumber,
     pub(super) max: ByteSize,
+    /// The columns of answers, where a record that has them is only passed over.
+    pub(super) answers: AnswerColumns,
 }
 
 impl<F: Format> Reading<F> {
     /// Begins with a part where `starts` says.
     pub(super) fn start(&self, part: &Part, starts: &Starts) -> Result<Begun<F>, SourceError> {
         let (position, offset) = starts.get(&part.number).copied().unwrap_or_default();
-        let mut about = about(&*self.format, part, self.step, self.max);
+        let answers = self.answers.clone();
+        let mut about = About { answers, ..about(&*self.format, part, self.step, self.max) };
         let Started { reader, offset, shape } = self.format.start(part, offset, &mut about)?;
         Ok(Begun { reader, splitter: Splitter::new(about, shape, position, offset) })
     }
@@ -87,14 +90,16 @@ impl<F: Format> Reading<F> {
             };
             let Begun { mut reader, mut splitter } = begun;
             loop {
-                let mut reads = Vec::new();
+                let mut cut = Vec::new();
                 let block = reader.block(BLOCK).map_err(|error| broken(part, &error))?;
                 let is_over = block.is_empty();
-                let cut = if is_over { splitter.finish(&mut reads) } else { splitter.push(&block.into(), &mut reads) };
-                if !reads.is_empty() && sender.blocking_send(Batch::Reads(reads)).is_err() {
-                    return Ok(false);
+                let done = if is_over { splitter.finish(&mut cut) } else { splitter.push(&block.into(), &mut cut) };
+                while !cut.is_empty() {
+                    if sender.blocking_send(Batch::Reads(splitter.dress(&mut cut))).is_err() {
+                        return Ok(false);
+                    }
                 }
-                cut.map_err(SourceError)?;
+                done.map_err(SourceError)?;
                 // A block in the middle of a long record sends nothing, so this is where a dropped receiver is noticed.
                 if sender.is_closed() {
                     return Ok(false);
@@ -116,17 +121,32 @@ pub(super) struct Here<F: Format> {
     reading: Reading<F>,
     n_begun: usize,
     begun: Option<Begun<F>>,
+    /// What was cut, and no record made of it yet.
+    cut: Vec<Read>,
     ready: VecDeque<Read>,
-    is_broken: bool,
+    /// What stands in the way behind these.
+    broken: Option<SourceError>,
+    /// Whether the part was read to its end.
+    is_over: bool,
 }
 
 impl<F: Format> Here<F> {
     pub(super) fn new(reading: Reading<F>) -> Self {
-        Self { reading, n_begun: 0, begun: None, ready: VecDeque::new(), is_broken: false }
+        Self { reading, n_begun: 0, begun: None, cut: Vec::new(), ready: VecDeque::new(), broken: None, is_over: false }
     }
 
-    /// Reads one block; returns whether there was one.
+    /// Reads one block, or makes records of what is left of one; returns whether there was anything.
     fn block(&mut self) -> Result<bool, SourceError> {
+        if let (false, Some(begun)) = (self.cut.is_empty(), &mut self.begun) {
+            self.ready.extend(begun.splitter.dress(&mut self.cut));
+            return Ok(true);
+        }
+        if let Some(error) = self.broken.take() {
+            return Err(error);
+        }
+        if self.is_over {
+            (self.begun, self.is_over) = (None, false);
+        }
         let Some(begun) = &mut self.begun else {
             let Some(part) = self.reading.parts.get(self.n_begun) else { return Ok(false) };
             self.begun = Some(self.reading.start(part, &Starts::new())?);
@@ -135,16 +155,12 @@ impl<F: Format> Here<F> {
         };
         let part = &self.reading.parts[self.n_begun - 1];
         let block = begun.reader.block(BLOCK).map_err(|error| broken(part, &error))?;
-        let (is_over, mut reads) = (block.is_empty(), Vec::new());
-        let cut = match is_over {
-            true => begun.splitter.finish(&mut reads),
-            false => begun.splitter.push(&block.into(), &mut reads),
+        self.is_over = block.is_empty();
+        let done = match self.is_over {
+            true => begun.splitter.finish(&mut self.cut),
+            false => begun.splitter.push(&block.into(), &mut self.cut),
         };
-        self.ready.extend(reads);
-        cut.map_err(SourceError)?;
-        if is_over {
-            self.begun = None;
-        }
+        self.broken = done.err().map(SourceError);
         Ok(true)
     }
 }
@@ -153,12 +169,13 @@ impl<F: Format> Iterator for Here<F> {
     type Item = Result<Read, SourceError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while self.ready.is_empty() && !self.is_broken {
+        while self.ready.is_empty() {
             match self.block() {
                 Ok(true) => {}
                 Ok(false) => return None,
                 Err(error) => {
-                    self.is_broken = true;
+                    // Behind it there is nothing.
+                    (self.begun, self.reading.parts) = (None, Arc::from([]));
                     return Some(Err(error));
                 }
             }
@@ -169,7 +186,7 @@ impl<F: Format> Iterator for Here<F> {
 
 fn about<F: Format>(format: &F, part: &Part, step: StepNumber, max: ByteSize) -> About {
     let name = Arc::from(part.place.name.as_str());
-    About { name, words: format.words(), step, part: part.number, max, first: 1 }
+    About { name, words: format.words(), step, part: part.number, max, first: 1, answers: AnswerColumns::default() }
 }
 
 /// Counts the records of a part without making any.

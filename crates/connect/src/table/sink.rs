@@ -125,7 +125,7 @@ impl FileSink {
             }
         }
         self.check_apart()?;
-        self.layout.check(&self.composer, &self.source)
+        self.layout.check(&self.composer, &self.source, self.storing.keeps_all || self.is_in_place())
     }
 
     /// Returns whether the output is the file that the records come from.
@@ -194,7 +194,7 @@ impl Sink for FileSink {
             probe(place, &self.run)?;
         }
         self.check_apart()?;
-        self.layout.check(&self.composer, &self.source)
+        self.layout.check(&self.composer, &self.source, self.storing.keeps_all || self.is_in_place())
     }
 
     fn open(&mut self, is_new: bool) -> Result<(), SinkError> {
@@ -251,7 +251,7 @@ impl Sink for FileSink {
         let pen = self.layout.pen(&composer, &source, &mut aside).map_err(|error| error.at(&output.name))?;
         let is_read_beside = is_changed || (keeps_all && !self.layout.copies_the_rest());
         let original = match is_read_beside {
-            true => Some(Original::begin(&source, is_changed.then(|| composer.clone()))?),
+            true => Some(Original::begin(&source, is_changed.then(|| composer.clone()), pen.takes_rows())?),
             false => None,
         };
         let parts = self.source.parts().map_err(|error| SinkError::new(error.0))?;

@@ -11,8 +11,7 @@ use encoding_rs::Encoding;
 
 use super::{
     Format,
-    inspect::AnswerColumns,
-    inspect::Looking,
+    inspect::{AnswerColumns, Looking, Taken},
     read::{BLOCK, Begun, Here, Reading, Rows, broken, count},
 };
 use crate::{
@@ -66,9 +65,13 @@ impl FileSource {
         Self { files: Arc::new(Files::new(place, self.files.stored())), ..self.clone() }
     }
 
-    /// Reads the records from the first one, in the thread of whoever asks for the next one.
-    pub(crate) fn rows(&self) -> Result<Rows, SourceError> {
-        Ok(self.table.rows(self.files.parts()?, self.step, self.max))
+    /// Reads the records from the first one, in the thread of whoever asks for the next one. With `are_bare` rows are only told
+    /// from what is no row.
+    pub(crate) fn rows(&self, are_bare: bool) -> Result<Rows, SourceError> {
+        // A row that lacks none of no answers is answered.
+        let taken = if are_bare { Taken::Pending { errors: false } } else { Taken::Refused };
+        let answers = AnswerColumns { names: Vec::new(), taken };
+        Ok(self.table.rows(self.files.parts()?, self.step, self.max, answers))
     }
 
     /// Returns the first record that is not blank, if it is near the beginning: for trying out what is done with records.
@@ -151,6 +154,25 @@ impl FileSource {
     pub(crate) fn heading(&self) -> Result<Option<Heading>, SourceError> {
         self.table.heading(&self.files.parts()?)
     }
+
+    /// Returns the place of the first row that holds anything behind the last column, in the words of a person who opens the
+    /// file, where these are tables of rows of text. They are read for that.
+    pub(crate) fn first_surplus(&self) -> Result<Option<String>, SourceError> {
+        for part in &*self.files.parts()? {
+            if let Some(number) = self.table.first_surplus(part)? {
+                return Ok(Some(format!("{} {} {number}", part.place.name, self.table.noun())));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns how the cells of its tables are told apart, for people, where they are tables of rows of text.
+    ///
+    /// # Errors
+    /// Where they cannot be read.
+    pub fn dialect(&self) -> Result<Option<String>, SourceError> {
+        Ok(self.heading()?.map(|heading| heading.dialect_in_words()))
+    }
 }
 
 impl Source for FileSource {
@@ -187,11 +209,21 @@ impl Source for FileSource {
     }
 
     fn open(&self, starts: &Starts) -> Result<Box<dyn Records>, SourceError> {
-        self.table.open(self.files.name(), self.files.parts()?, self.step, self.max, starts.clone())
+        let (parts, answers) = (self.files.parts()?, self.answers.clone());
+        self.table.open(self.files.name(), parts, self.step, self.max, answers, starts.clone())
     }
 
     fn count(&self) -> Result<Option<u64>, SourceError> {
         self.table.count(&self.files.parts()?).map(Some)
+    }
+
+    fn whole(&self, record: &Record) -> Result<Record, SourceError> {
+        if record.row.as_ref() != Some(&record.bytes) {
+            return Ok(record.clone());
+        }
+        let parts = self.files.parts()?;
+        let Some(part) = parts.get(record.key.part as usize) else { return Ok(record.clone()) };
+        self.table.whole(part, record)
     }
 
     fn inspect(&self, record: &Record) -> Result<Inspected, (SkipReason, String)> {
@@ -208,18 +240,21 @@ trait Table: Send + Sync {
     fn check(&self, part: &Part) -> Result<(), SourceError>;
     fn continued(&self, part: &Part, old_length: u64) -> Result<Option<String>, SourceError>;
     fn heading(&self, parts: &[Part]) -> Result<Option<Heading>, SourceError>;
+    fn first_surplus(&self, part: &Part) -> Result<Option<u64>, SourceError>;
+    fn whole(&self, part: &Part, record: &Record) -> Result<Record, SourceError>;
     fn sheet(&self, part: &Part) -> Option<Result<Arc<Sheet>, SourceError>>;
     fn inspect<'r>(&self, record: &'r Record) -> Result<&'r str, (SkipReason, String)>;
     fn is_empty_missing(&self) -> bool;
     fn first(&self, parts: &[Part], step: StepNumber, max: ByteSize) -> Result<Option<Record>, SourceError>;
     fn count(&self, parts: &[Part]) -> Result<u64, SourceError>;
-    fn rows(&self, parts: Arc<[Part]>, step: StepNumber, max: ByteSize) -> Rows;
+    fn rows(&self, parts: Arc<[Part]>, step: StepNumber, max: ByteSize, answers: AnswerColumns) -> Rows;
     fn open(
         &self,
         name: &str,
         parts: Arc<[Part]>,
         step: StepNumber,
         max: ByteSize,
+        answers: AnswerColumns,
         starts: Starts,
     ) -> Result<Box<dyn Records>, SourceError>;
 }
@@ -243,6 +278,14 @@ impl<F: Format> Table for Of<F> {
         self.0.heading(parts)
     }
 
+    fn first_surplus(&self, part: &Part) -> Result<Option<u64>, SourceError> {
+        self.0.first_surplus(part)
+    }
+
+    fn whole(&self, part: &Part, record: &Record) -> Result<Record, SourceError> {
+        self.0.whole(part, record)
+    }
+
     fn sheet(&self, part: &Part) -> Option<Result<Arc<Sheet>, SourceError>> {
         self.0.sheet(part)
     }
@@ -258,20 +301,24 @@ impl<F: Format> Table for Of<F> {
     fn first(&self, parts: &[Part], step: StepNumber, max: ByteSize) -> Result<Option<Record>, SourceError> {
         /// Longer records are rare, and nothing depends on this one.
         const NEAR: usize = 1 << 20;
-        let reading = Reading { format: Arc::clone(&self.0), parts: Arc::from([]), step, max };
+        let answers = AnswerColumns::default();
+        let reading = Reading { format: Arc::clone(&self.0), parts: Arc::from([]), step, max, answers };
         for part in parts {
             let mut begun = reading.start(part, &Starts::new())?;
-            let (mut reads, mut n_read) = (Vec::new(), 0);
+            let (mut cut, mut n_read) = (Vec::new(), 0);
             while n_read < NEAR {
                 let block = begun.reader.block(BLOCK).map_err(|error| broken(part, &error))?;
                 let (is_over, n) = (block.is_empty(), block.len());
                 let Begun { splitter, .. } = &mut begun;
-                let cut = if is_over { splitter.finish(&mut reads) } else { splitter.push(&block.into(), &mut reads) };
-                let mut sound = reads.drain(..).filter(|read| read.flaw.is_none()).map(|read| read.record);
-                if let Some(found) = sound.find(|record| !record.bytes.trim_ascii().is_empty()) {
-                    return Ok(Some(found));
+                let done = if is_over { splitter.finish(&mut cut) } else { splitter.push(&block.into(), &mut cut) };
+                while !cut.is_empty() {
+                    let reads = splitter.dress(&mut cut).into_iter();
+                    let mut sound = reads.filter(|read| read.flaw.is_none()).map(|read| read.record);
+                    if let Some(found) = sound.find(|record| !record.bytes.trim_ascii().is_empty()) {
+                        return Ok(Some(found));
+                    }
                 }
-                cut.map_err(SourceError)?;
+                done.map_err(SourceError)?;
                 n_read += n;
                 if is_over {
                     break;
@@ -281,8 +328,8 @@ impl<F: Format> Table for Of<F> {
         Ok(None)
     }
 
-    fn rows(&self, parts: Arc<[Part]>, step: StepNumber, max: ByteSize) -> Rows {
-        Box::new(Here::new(Reading { format: Arc::clone(&self.0), parts, step, max }))
+    fn rows(&self, parts: Arc<[Part]>, step: StepNumber, max: ByteSize, answers: AnswerColumns) -> Rows {
+        Box::new(Here::new(Reading { format: Arc::clone(&self.0), parts, step, max, answers }))
     }
 
     fn count(&self, parts: &[Part]) -> Result<u64, SourceError> {
@@ -299,8 +346,9 @@ impl<F: Format> Table for Of<F> {
         parts: Arc<[Part]>,
         step: StepNumber,
         max: ByteSize,
+        answers: AnswerColumns,
         starts: Starts,
     ) -> Result<Box<dyn Records>, SourceError> {
-        Reading { format: Arc::clone(&self.0), parts, step, max }.aside(name, starts)
+        Reading { format: Arc::clone(&self.0), parts, step, max, answers }.aside(name, starts)
     }
 }

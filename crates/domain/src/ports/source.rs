@@ -89,6 +89,14 @@ pub trait Source: Send + Sync {
         Ok(None)
     }
 
+    /// Returns a record with all its fields: of one that is answered already, only the row may have been read.
+    ///
+    /// # Errors
+    /// Where its part cannot be read.
+    fn whole(&self, record: &Record) -> Result<Record, SourceError> {
+        Ok(record.clone())
+    }
+
     /// Looks into a record: is it one at all, and what is its user key? Called only for records that are not settled,
     /// which is what makes passing over settled ones cheap.
     ///

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use domain::{
-    BoxFuture, Failure, FailureKind, Read, Record, RecordKey, Unplanned,
+    BoxFuture, Failure, FailureKind, Read, Record, RecordKey, SkipReason, Unplanned,
     ports::{Handler, ModelAnswer, ModelClient, ModelRequest, Permit, Reservation, Reserve, Source, Starts},
 };
 use provider::tokens::{Table, Tokenizer};
@@ -178,14 +178,15 @@ impl Counting<'_> {
     ) -> anyhow::Result<()> {
         self.estimate.records += 1;
         let Read { mut record, flaw, .. } = read;
+        let is_sound = flaw.as_ref().is_none_or(|(reason, _)| *reason == SkipReason::Answered);
+        let is_in_table = self.ready.pipeline.steps.0[usize::from(step)].1.is_table_in_place();
+        let is_known = self.known.answered.contains(&RecordKey { step, ..record.key });
+        if self.counts.mode.counts_answers() && is_sound && !is_known && !is_in_table {
+            self.count_answer(&source.whole(&record)?, step);
+        }
         if let Some((reason, _)) = flaw {
             *self.estimate.skipped.entry(reason.word()).or_default() += 1;
             return Ok(());
-        }
-        let is_in_table = self.ready.pipeline.steps.0[usize::from(step)].1.is_table_in_place();
-        let is_known = self.known.answered.contains(&RecordKey { step, ..record.key });
-        if self.counts.mode.counts_answers() && !is_known && !is_in_table {
-            self.count_answer(&record, step);
         }
         if let Err((reason, _)) = source.inspect(&record) {
             *self.estimate.skipped.entry(reason.word()).or_default() += 1;

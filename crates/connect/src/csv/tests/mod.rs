@@ -4,4 +4,5 @@ mod cells;
 mod python;
 mod reading;
 mod speed;
+mod wide;
 mod writing;

@@ -167,7 +167,7 @@ proptest! {
         let array = Value::from(elements.clone());
         let text = if is_pretty { serde_json::to_string_pretty(&array).unwrap() } else { array.to_string() };
         let words = Words { noun: "item", limit: "max_record" };
-        let about = About { name: "x".into(), words, step: 0, part: 0, max: ByteSize(1 << 20), first: 1 };
+        let about = About { name: "x".into(), words, step: 0, part: 0, max: ByteSize(1 << 20), first: 1, answers: Default::default() };
         let mut splitter = Splitter::new(about, Items::new(), 0, 0);
         let (mut reads, mut rest, mut cuts) = (Vec::new(), text.as_bytes(), cuts.into_iter().cycle());
         while !rest.is_empty() {

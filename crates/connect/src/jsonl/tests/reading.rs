@@ -230,7 +230,7 @@ proptest! {
     ) {
         let expected: Vec<Vec<u8>> = content.split_inclusive(|b| *b == b'\n').map(<[u8]>::to_vec).collect();
         let words = Words { noun: "line", limit: "max_line" };
-        let about = About { name: "x".into(), words, step: 0, part: 0, max: ByteSize(limit), first: 1 };
+        let about = About { name: "x".into(), words, step: 0, part: 0, max: ByteSize(limit), first: 1, answers: Default::default() };
         let mut splitter = Splitter::new(about, Lines::new(), 5, 100);
         let (mut found, mut rest, mut cuts) = (Vec::new(), content.as_slice(), cuts.into_iter().cycle());
         while !rest.is_empty() {
