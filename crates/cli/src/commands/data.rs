@@ -33,6 +33,10 @@ pub(super) fn run(args: &Data) -> anyhow::Result<Exit> {
 fn head(args: &Head) -> anyhow::Result<Exit> {
     let opened = open::open(&args.table, Some(args.lines))?;
     let source = opened.source();
+    // What was found out, or declared: where it is wrong, this is where it shows.
+    if let Some(how) = source.dialect().ok().flatten() {
+        talk::say(format!("{}: {how}", args.table.file.display()));
+    }
     let mut n_left = args.lines;
     let bad = each(source, |read| {
         n_left = n_left.saturating_sub(1);

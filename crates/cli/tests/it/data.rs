@@ -32,6 +32,11 @@ fn the_first_records_are_shown_as_what_they_are() {
     let expected =
         [json!({"id": "001", "name": "Li, 李", "score": "1.50"}), json!({"id": "002", "name": "", "score": ""})];
     assert_eq!((head.status, json_lines(&head.stdout)), (0, expected.to_vec()));
+    // How it was read is told beside it.
+    story.write("apostrophes.csv", "id;text\n1;'say \"hi\"; it''s me'\n2;'a; b'\n");
+    let head = story.tidemill(["data", "head", "apostrophes.csv", "-n", "1"]);
+    head.says(0, &["apostrophes.csv: cells are parted by `;` and quoted with `'`"]);
+    assert_eq!(json_lines(&head.stdout), [json!({"id": "1", "text": "say \"hi\"; it's me"})]);
     story.tidemill(["data", "head", "nothing.csv"]).says(2, &["there is no such file"]);
     story.tidemill(["data", "head", "pipeline.toml"]).says(2, &["cannot be told from its ending"]);
     story.tidemill(["data", "head", "in.csv", "--sheet", "1"]).says(2, &["`--sheet` is for workbooks"]);

@@ -47,6 +47,25 @@ fn n_answers(story: &Story) -> usize {
     answered(story).iter().filter(|(_, answer)| answer != ",").count()
 }
 
+#[test]
+fn a_row_with_more_cells_than_the_header_is_told_before_anything_is_asked_and_no_cell_is_taken_for_an_answer() {
+    let story = story(Script::default(), CSV, INTO_CSV);
+    let wide = "id,phone,text\n1,+86,hello\n2,+86,hello, again\n3,+86,hi\n";
+    story.write("in.csv", wide);
+    for command in ["check", "run"] {
+        let what = "in.csv row 3: the row has more cells than the header has (3), and the new column `ai_label` would stand over them";
+        story.tidemill([command, "pipeline.yaml"]).says(2, &[what]);
+    }
+    assert_eq!((story.asked(), story.text("in.csv")), (0, wide.to_owned()));
+    // With columns for the answers it is a bad record, of which nothing is changed in this run nor in the next.
+    story.write("in.csv", "id,phone,text,ai_label,ai_n\n1,+86,hello\n2,+86,hello, again,,mine\n3,+86,hi\n");
+    story.run([]).says(1, &["2 succeeded, 1 skipped", "bad_record 1"]);
+    let asked = story.asked();
+    story.run([]).says(1, &["3 skipped", "bad_record 1", "answered 2"]);
+    assert_eq!(story.asked(), asked);
+    assert!(story.text("in.csv").contains("\n2,+86,hello, again,,mine\n3,+86,hi,"), "{}", story.text("in.csv"));
+}
+
 /// A vendor that breaks whenever it is asked for one in five of the messages.
 fn failing() -> Script {
     Script { faults: vec![Fault::new(FaultKind::Unavailable, 0.2)], ..Script::default() }
