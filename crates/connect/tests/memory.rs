@@ -24,7 +24,7 @@ fn workbook(path: &Path, texts: &str, rows: impl Fn(&mut dyn std::io::Write)) {
     };
     let relations = |inner: String| format!("<Relationships xmlns=\"r\">{inner}</Relationships>");
     let parts = relation("rId1", "worksheet", "sheet1.xml") + &relation("rId2", "sharedStrings", "texts.xml");
-    let mut zip = ZipWriter::new(BufWriter::new(File::create(path).unwrap()));
+    let mut zip = ZipWriter::new(BufWriter::new(File::create(path).expect("the folder can be written")));
     for (name, text) in [
         ("_rels/.rels", relations(relation("rId1", "officeDocument", "xl/workbook.xml"))),
         ("xl/_rels/workbook.xml.rels", relations(parts)),
@@ -34,32 +34,32 @@ fn workbook(path: &Path, texts: &str, rows: impl Fn(&mut dyn std::io::Write)) {
         ),
         ("xl/texts.xml", format!("<sst><si><t>id</t></si><si><t>{texts}</t></si></sst>")),
     ] {
-        zip.start_file(name, SimpleFileOptions::default()).unwrap();
-        zip.write_all(text.as_bytes()).unwrap();
+        zip.start_file(name, SimpleFileOptions::default()).expect("a part can be begun");
+        zip.write_all(text.as_bytes()).expect("it can be written");
     }
-    zip.start_file("xl/sheet1.xml", SimpleFileOptions::default().large_file(true)).unwrap();
+    zip.start_file("xl/sheet1.xml", SimpleFileOptions::default().large_file(true)).expect("a part can be begun");
     let head = "<worksheet><dimension ref=\"A1:C9\"/><sheetData><row r=\"1\"><c r=\"A1\" t=\"s\"><v>0</v></c>\
                 <c r=\"B1\" t=\"str\"><v>b</v></c><c r=\"C1\" t=\"str\"><v>c</v></c></row>";
-    zip.write_all(head.as_bytes()).unwrap();
+    zip.write_all(head.as_bytes()).expect("it can be written");
     rows(&mut zip);
-    zip.write_all(b"</sheetData></worksheet>").unwrap();
-    zip.finish().unwrap();
+    zip.write_all(b"</sheetData></worksheet>").expect("it can be written");
+    zip.finish().expect("it can be done");
 }
 
 fn source(path: &Path, options: Value) -> FileSource {
-    let config: SourceConfig = serde_json::from_value(options).unwrap();
+    let config: SourceConfig = serde_json::from_value(options).expect("it can be done");
     let place = Place { path: path.to_owned(), name: "in".to_owned() };
-    let source = config.source(place, 0, AnswerColumns::default()).unwrap();
-    source.fingerprint().unwrap();
+    let source = config.source(place, 0, AnswerColumns::default()).expect("it can be done");
+    source.fingerprint().expect("it can be done");
     source
 }
 
 /// Reads to the end, and hands each record to `see`.
 fn each(source: &FileSource, mut see: impl FnMut(Read)) {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let mut records = source.open(&Starts::new()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("it can be done");
+    let mut records = source.open(&Starts::new()).expect("it can be done");
     loop {
-        let some = runtime.block_on(records.next(16)).unwrap();
+        let some = runtime.block_on(records.next(16)).expect("it can be done");
         if some.is_empty() {
             return;
         }
@@ -69,9 +69,9 @@ fn each(source: &FileSource, mut see: impl FnMut(Read)) {
 
 /// Returns the most memory that the process ever had, in bytes.
 fn peak() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let kb = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    kb.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+    let status = fs::read_to_string("/proc/self/status").expect("it can be done");
+    let kb = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("it can be done");
+    kb.trim().trim_end_matches(" kB").parse::<u64>().expect("it can be done") << 10
 }
 
 fn within_bounds<T>(what: impl FnOnce() -> T) -> T {
@@ -84,7 +84,7 @@ fn within_bounds<T>(what: impl FnOnce() -> T) -> T {
 
 #[test]
 fn rows_that_name_one_long_text_come_to_no_more_than_some_of_them() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("there is a folder");
     let path = folder.path().join("in.xlsx");
     // Each of the first rows comes to 2 MiB, each of the last to 6.
     let row = |number: u64, n_cells: u64| -> String {
@@ -93,7 +93,7 @@ fn rows_that_name_one_long_text_come_to_no_more_than_some_of_them() {
     };
     workbook(&path, &"x".repeat(2 << 20), |out| {
         for number in 0..400 {
-            out.write_all(row(number + 2, if number < 200 { 1 } else { 3 }).as_bytes()).unwrap();
+            out.write_all(row(number + 2, if number < 200 { 1 } else { 3 }).as_bytes()).expect("it can be written");
         }
     });
     let source = source(&path, json!({"excel": {"path": "in", "max_record": "4MiB"}}));
@@ -121,15 +121,15 @@ fn rows_that_name_one_long_text_come_to_no_more_than_some_of_them() {
 
 #[test]
 fn a_row_of_blanks_without_end_is_too_long_and_the_workbook_is_written_again_around_it() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("there is a folder");
     let path = folder.path().join("in.xlsx");
     let blanks = [b' '; 1 << 20];
     let n_blanks = 200;
     workbook(&path, "x", |out| {
         let mut many = |before: &str, behind: &str| {
-            out.write_all(before.as_bytes()).unwrap();
-            (0..n_blanks).for_each(|_| out.write_all(&blanks).unwrap());
-            out.write_all(behind.as_bytes()).unwrap();
+            out.write_all(before.as_bytes()).expect("it can be written");
+            (0..n_blanks).for_each(|_| out.write_all(&blanks).expect("it can be written"));
+            out.write_all(behind.as_bytes()).expect("it can be written");
         };
         many("<row r=\"2\"><c r=\"A2\" t=\"inlineStr\"><is><t>", "</t></is></c></row>");
         many("<row r=\"3\">", "<c r=\"A3\"><v>3</v></c></row>");
@@ -137,32 +137,34 @@ fn a_row_of_blanks_without_end_is_too_long_and_the_workbook_is_written_again_aro
     });
     let source = source(&path, json!({"excel": {"path": "in", "max_record": "1MiB"}}));
     within_bounds(|| {
-        let config: SinkConfig = serde_json::from_value(json!({"excel": {"path": "out.xlsx"}})).unwrap();
+        let config: SinkConfig =
+            serde_json::from_value(json!({"excel": {"path": "out.xlsx"}})).expect("it can be done");
         let output = Place { path: folder.path().join("out.xlsx"), name: "out.xlsx".to_owned() };
-        let mut sink = config.sink(SinkPlaces::beside(output, None), &["x".to_owned()], "run", &source).unwrap();
-        sink.prepare().unwrap();
-        sink.open(true).unwrap();
-        let mut merge = sink.merge().unwrap();
+        let mut sink =
+            config.sink(SinkPlaces::beside(output, None), &["x".to_owned()], "run", &source).expect("it can be done");
+        sink.prepare().expect("it can be done");
+        sink.open(true).expect("it can be done");
+        let mut merge = sink.merge().expect("it can be done");
         let mut reasons = Vec::new();
         each(&source, |read| {
             reasons.push(read.flaw.as_ref().map(|(reason, _)| *reason));
             let (end, output) = match read.flaw {
                 Some((reason, message)) => (End::Skipped { reason, message }, None),
-                None => (End::Succeeded, Some(RawValue::from_string(r#"{"x":9}"#.to_owned()).unwrap())),
+                None => (End::Succeeded, Some(RawValue::from_string(r#"{"x":9}"#.to_owned()).expect("it can be done"))),
             };
             let outcome = Outcome { output, attempts: 1, ..Outcome::of(&read.record, end, Timestamp(0)) };
-            merge.write(&read.record, &outcome).unwrap();
+            merge.write(&read.record, &outcome).expect("it can be done");
         });
         assert_eq!(reasons, [Some(SkipReason::TooLong), Some(SkipReason::TooLong), None]);
-        merge.finish().unwrap();
+        merge.finish().expect("it can be done");
     });
 }
 
 #[test]
 fn a_column_with_a_long_name_does_not_stand_in_memory_once_for_each_row() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("there is a folder");
     let path = folder.path().join("in.csv");
-    fs::write(&path, format!("{},b\n{}", "n".repeat(4 << 20), "1\n".repeat(300))).unwrap();
+    fs::write(&path, format!("{},b\n{}", "n".repeat(4 << 20), "1\n".repeat(300))).expect("it can be done");
     let source = source(&path, json!({"csv": {"path": "in"}}));
     let mut n = 0;
     within_bounds(|| {

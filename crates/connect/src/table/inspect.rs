@@ -34,7 +34,8 @@ pub(crate) const ANSWERED: &str = "it is answered already";
 
 /// Returns whether a text is an answer; with `errors`, one that AI-DataFlux left where it got none is not.
 pub(crate) fn is_filled(text: &str, errors: bool) -> bool {
-    !text.trim().is_empty() && !(errors && text.starts_with(ERROR))
+    let is_error = errors && text.starts_with(ERROR);
+    !is_error && !text.trim().is_empty()
 }
 
 /// What to look for.
