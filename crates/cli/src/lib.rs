@@ -1,6 +1,6 @@
 //! What the one binary does, and the one place of concrete types.
 //!
-//! A command line becomes a command (`args`, `commands/`); a pipeline file becomes a [`pipeline::Pipeline`] (`config/`
+//! A command line becomes a command (`args`, `commands/`); a pipeline file becomes a pipeline (`config/`
 //! reads, `pipeline` checks); a pipeline becomes steps with real sources, sinks and models (`compose/`). What goes to
 //! standard output is data; everything said to people goes to standard error.
 
