@@ -165,9 +165,9 @@ fn note<'a>(
     rows: impl Iterator<Item = &'a Addition>,
 ) -> Result<(), DatabaseError> {
     let flavor = database.flavor();
-    let mut note = Statement::new(flavor, format!("INSERT INTO {TABLE} (run, record, at) VALUES "));
+    let mut note = Statement::new(flavor, format!("INSERT INTO {TABLE} (run, record, at) VALUES"));
     for (n, row) in rows.enumerate() {
-        note.push(if n > 0 { ", (" } else { "(" });
+        note.push(if n > 0 { ", (" } else { " (" });
         note.bind_as("text", Value::Text(run.to_owned())).push(", ");
         note.bind_as("text", Value::Text(row.key.to_string())).push(&format!(", {})", flavor.now()));
     }
