@@ -114,10 +114,7 @@ fn values(
 ) -> Result<u64, DatabaseError> {
     let flavor = table.flavor;
     let mut statement = Statement::new(flavor, format!("UPDATE {} AS t SET ", flavor.table(&table.name)));
-    for (n, column) in columns.iter().enumerate() {
-        let quoted = flavor.quoted(&table.columns[*column].name);
-        statement.push(&format!("{}{quoted} = v.c{n}", if n > 0 { ", " } else { "" }));
-    }
+    push_new(table, columns, "", &mut statement);
     statement.push(" FROM (VALUES ");
     for (n, change) in changes.iter().enumerate() {
         statement.push(if n > 0 { ", (" } else { "(" });
@@ -132,11 +129,23 @@ fn values(
     }
     let names = (0..table.key.len()).map(|n| format!("k{n}")).chain((0..columns.len()).map(|n| format!("c{n}")));
     statement.push(&format!(") AS v({}) WHERE ", names.collect::<Vec<_>>().join(", ")));
-    for (n, column) in table.keys().enumerate() {
-        let quoted = flavor.quoted(&column.name);
-        statement.push(&format!("{}t.{quoted} = v.k{n}", if n > 0 { " AND " } else { "" }));
-    }
+    push_same_key(table, &mut statement);
     statement.execute(database)
+}
+
+/// Appends that the `columns` of `t`, as they are called behind `of`, get what `v` has for them.
+fn push_new(table: &Table, columns: &[usize], of: &str, statement: &mut Statement) {
+    for (n, column) in columns.iter().enumerate() {
+        statement.push(if n > 0 { ", " } else { "" }).push(of).name(&table.columns[*column].name);
+        statement.push(&format!(" = v.c{n}"));
+    }
+}
+
+/// Appends that `t` and `v` have the same key.
+fn push_same_key(table: &Table, statement: &mut Statement) {
+    for (n, column) in table.keys().enumerate() {
+        statement.push(if n > 0 { " AND t." } else { "t." }).name(&column.name).push(&format!(" = v.k{n}"));
+    }
 }
 
 /// The values are a table that comes first: each finds its row by the key.
@@ -161,15 +170,9 @@ fn joined(
         }
     }
     statement.push(&format!(") AS v STRAIGHT_JOIN {} AS t ON ", flavor.table(&table.name)));
-    for (n, column) in table.keys().enumerate() {
-        let quoted = flavor.quoted(&column.name);
-        statement.push(&format!("{}t.{quoted} = v.k{n}", if n > 0 { " AND " } else { "" }));
-    }
+    push_same_key(table, &mut statement);
     statement.push(" SET ");
-    for (n, column) in columns.iter().enumerate() {
-        let quoted = flavor.quoted(&table.columns[*column].name);
-        statement.push(&format!("{}t.{quoted} = v.c{n}", if n > 0 { ", " } else { "" }));
-    }
+    push_new(table, columns, "t.", &mut statement);
     statement.execute(database)
 }
 

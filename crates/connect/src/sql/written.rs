@@ -157,7 +157,7 @@ pub(crate) fn path_of(folder: &Path, step: StepNumber, part: u32, sample: u32) -
 
 /// Returns the hash and the offset in a slot.
 fn parts(slot: &[u8]) -> (u64, u64) {
-    let part = |from: usize| slot[from..from + 8].iter().rev().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
+    let part = |from: usize| slot[from..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
     (part(0), part(8))
 }
 
