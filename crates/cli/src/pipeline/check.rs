@@ -87,23 +87,39 @@ impl Wish {
     }
 }
 
+/// A file as a pipeline: one of ours, or what one of another tool's was made into.
+struct Parsed {
+    /// The pipeline as text.
+    text: String,
+    /// The pipeline, if it is one; and where its parts stand in the file, with what is wrong there.
+    read: (Option<Pipeline>, Document, Vec<Diagnostic>),
+}
+
+/// Reads the pipeline at `file`; what is wrong with it where it is no text.
+///
+/// # Errors
+/// Where the file cannot be read.
+fn parse(file: &Path) -> anyhow::Result<Result<Parsed, Box<Diagnostic>>> {
+    let bytes = read(file, "pipeline")?;
+    let text = match config::decode(file, &bytes) {
+        Ok(text) => text,
+        Err(diagnostic) => return Ok(Err(diagnostic)),
+    };
+    Ok(Ok(match theirs::read(file, text) {
+        Some(made) => Parsed { text: made.text, read: (made.pipeline, made.document, made.diagnostics) },
+        None => Parsed { text: text.to_owned(), read: config::read(file, text) },
+    }))
+}
+
 /// As [`check`], with a wish.
 ///
 /// # Errors
 /// As [`check`].
 pub(crate) fn check_for(file: &Path, models: Option<&Path>, wish: Wish) -> anyhow::Result<Checked> {
-    let bytes = read(file, "pipeline")?;
-    let text = match config::decode(file, &bytes) {
-        Ok(text) => text.to_owned(),
-        Err(diagnostic) => return Ok(Checked { ready: None, diagnostics: vec![*diagnostic] }),
-    };
     let absolute = std::path::absolute(file)?;
-    let (text, mut read) = match theirs::read(file, &text) {
-        Some(made) => (made.text, (made.pipeline, made.document, made.diagnostics)),
-        None => {
-            let read = config::read::<Pipeline>(file, &text);
-            (text, read)
-        }
+    let Parsed { text, mut read } = match parse(file)? {
+        Ok(parsed) => parsed,
+        Err(diagnostic) => return Ok(Checked { ready: None, diagnostics: vec![*diagnostic] }),
     };
     wish.tell(&mut read);
     let (pipeline, document, mut diagnostics) = read;

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Pipeline, theirs};
-use crate::config::{self, Diagnostic};
+use super::{Pipeline, parse};
+use crate::config::Diagnostic;
 
 /// A pipeline, and its file, absolute.
 pub(crate) struct Looked {
@@ -16,18 +16,10 @@ pub(crate) struct Looked {
 /// # Errors
 /// Where the file cannot be read.
 pub(crate) fn look(file: &Path) -> anyhow::Result<Result<Looked, Vec<Diagnostic>>> {
-    let bytes = super::read(file, "pipeline")?;
-    let text = match config::decode(file, &bytes) {
-        Ok(text) => text,
+    let absolute = std::path::absolute(file)?;
+    let (pipeline, _, diagnostics) = match parse(file)? {
+        Ok(parsed) => parsed.read,
         Err(diagnostic) => return Ok(Err(vec![*diagnostic])),
     };
-    let (pipeline, diagnostics) = match theirs::read(file, text) {
-        Some(made) => (made.pipeline, made.diagnostics),
-        None => {
-            let (pipeline, _, diagnostics) = config::read::<Pipeline>(file, text);
-            (pipeline, diagnostics)
-        }
-    };
-    let absolute = std::path::absolute(file)?;
     Ok(pipeline.map(|pipeline| Looked { pipeline, file: absolute }).ok_or(diagnostics))
 }
