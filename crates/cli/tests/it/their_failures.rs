@@ -17,8 +17,8 @@
 //! | 16 an answer is not found behind words, or the thought is taken for it | [`an_answer_is_found_between_words_and_a_thought_is_not_taken_for_it`] |
 //! | 18 sparse ids, and ids that are no numbers | [`rows_with_sparse_ids_or_names_for_ids_are_rows_like_others`] |
 //! | 19 what cannot be read counts as nothing to do | `bad_input::a_missing_source_is_told_with_the_name_that_was_meant`; `databases::what_is_wrong_with_a_table_or_the_way_to_it_is_told_in_words` |
-//! | 20 a date makes a prompt of an error | `connect`: `excel::tests::cells_are_what_they_mean`; `connect`: `sql::tests::servers::mariadb_does_what_every_database_does` and its like |
-//! | 21, 32 a large batch is refused, and each row is a transaction | `databases::their_file_over_tables_of_servers_runs_as_it_is`, `databases::a_run_over_a_mariadb_table_is_killed_and_every_row_is_answered_once` |
+//! | 20 a date makes a prompt of an error | `connect`: `excel::tests::reading::cells_are_what_they_mean`; `connect`: `sql::tests::servers::mariadb_does_what_every_database_does` and its like |
+//! | 21, 32 a large batch is refused, and each row is a transaction | `databases::theirs::their_file_over_tables_of_servers_runs_as_it_is`, `databases::a_run_over_a_mariadb_table_is_killed_and_every_row_is_answered_once` |
 //! | 22 a row without a value to route by is skipped | `dataflux::rows_are_routed_and_those_without_a_value_get_the_main_prompt` |
 //! | 27 a run in which everything failed ends well | [`a_run_in_which_every_row_failed_does_not_end_well_and_touches_nothing`] |
 //! | 29, 30 a row costs more the longer the table is | `cargo xtask bench tables csv` |
